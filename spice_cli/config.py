@@ -1,0 +1,218 @@
+"""What a person may choose. Torch-free, frozen, strict about unknown keys; each default once.
+
+Where the paper (https://arxiv.org/abs/2103.09382, first version) and its released code differ,
+`variant` picks a side and every single setting can still be set; `None` means what the variant says.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "bf16", "fp32"]
+Variant = Literal["code", "paper"]
+
+
+class Frozen(BaseModel):
+    """The base of every config and every manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSpec(Frozen):
+    """Which images, and how they are split. Never which labels."""
+
+    name: str
+    """A name in the catalogue, or an absolute path."""
+    root: str | None = None
+    """Where torchvision keeps its downloads."""
+    test: str | None = None
+    """The Parquet file that holds the test images, relative to the directory."""
+    size: Annotated[int, Field(ge=4, le=1024)] | None = None
+    """Side in pixels that images are resized to; none keeps a size that all images share."""
+    protocol: Literal["whole", "split"] = "whole"
+    """`whole`: train and evaluate on train and test together. `split`: train on train, evaluate on
+    test."""
+    skip_bad: bool = False
+
+
+class Views(Frozen):
+    """The two random views of contrastive pretraining (MoCo v2's and SimCLR's)."""
+
+    size: Annotated[int, Field(ge=4)] | None = None
+    """Side of a view in pixels; none is the image's own."""
+    crop: tuple[Positive, Positive] = (0.2, 1.0)
+    """Share of the image's area that a crop keeps."""
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    flip: Share = 0.5
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest rotation in degrees, either way."""
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    jitter: Share = 0.8
+    """How often the four colour changes above are applied."""
+    gray: Share = 0.2
+    blur: Share = 0.5
+    blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
+
+
+class Weak(Frozen):
+    """Weak views: shifted by up to `pad` pixels, mirrored with probability `flip`."""
+
+    pad: Annotated[int, Field(ge=0)] = 4
+    flip: Share = 0.5
+
+
+class Strong(Frozen):
+    """Strong views: `operations` of RandAugment's fourteen, then one square cut out."""
+
+    policy: Literal["scan", "fixmatch"] = "scan"
+    """Magnitudes: SCAN's (shear and shift up to .1) or FixMatch's (up to .3)."""
+    operations: Annotated[int, Field(ge=0)] = 4
+    cutout: Share = 0.5
+    """Largest side of the square, as a share of the image's side."""
+    pad: Annotated[int, Field(ge=0)] = 0
+    flip: Share = 0.5
+
+
+class Pretrain(Frozen):
+    """Contrastive pretraining. Unknown keys are the method's own and end up in `settings`."""
+
+    method: str = "moco"
+    backbone: str = "resnet18"
+    stem: Literal["auto", "small", "pool", "imagenet"] = "auto"
+    width: Count = 64
+    """Channels of the first stage."""
+    epochs: Count = 200
+    batch_size: Annotated[int, Field(ge=2)] = 512
+    lr: Positive = 0.06
+    momentum: Share = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs over which the rate rises linearly from nothing."""
+    precision: Precision = "auto"
+    views: Views = Views()
+    settings: dict[str, JsonValue] = {}
+
+
+class Embed(Frozen):
+    """Features of every image."""
+
+    views: Annotated[int, Field(ge=0)] = 0
+    """How many weak and how many strong views to store beside the plain embeddings."""
+    weak: Weak = Weak()
+    strong: Strong = Strong()
+    flip: bool = False
+    """Average the features of each image and its mirror image."""
+    batch_size: Count = 512
+    precision: Precision = "auto"
+
+
+class SelfLabel(Frozen):
+    """SPICE-Self: heads trained on balanced pseudo-labels around prototypes."""
+
+    method: str = "spice"
+    variant: Variant = "code"
+    clusters: Annotated[int, Field(ge=2)] | None = None
+    """None: as many as the data set declares classes."""
+    heads: Count = 10
+    epochs: Count = 100
+    batch: Count | None = None
+    """M, images labelled together; `code` 500 a cluster, `paper` 100 a cluster."""
+    passes: Count | None = None
+    """Passes over each labelled batch; `code` 8, `paper` 1."""
+    batch_size: Count = 128
+    """Images an update (m2)."""
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of a cluster's quota that its prototype is the mean of."""
+    overlap: bool = True
+    """Whether several clusters may claim the same image."""
+    loss: Literal["double-softmax", "plain", "temperature"] = "double-softmax"
+    temperature: Positive = 0.2
+    entropy: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the entropy of the mean prediction, against empty clusters."""
+    hidden: Count | None = None
+    """Width of a head's hidden layer; none is the width of the features."""
+    lr: Positive = 0.005
+    views: Literal["auto", "live", "cached"] = "auto"
+    """`cached`: those that `embed --views` stored; `live`: new ones each epoch, through the
+    backbone; `auto`: cached where there are any."""
+    weak: Weak = Weak()
+    strong: Strong = Strong()
+    precision: Precision = "auto"
+
+    @model_validator(mode="after")
+    def _fill(self) -> Self:
+        if self.passes is None:
+            object.__setattr__(self, "passes", {"code": 8, "paper": 1}[self.variant])
+        return self
+
+
+class SelectReliable(Frozen):
+    """Reliable samples: confident images whose nearest neighbours share their label."""
+
+    method: str = "spice"
+    variant: Variant = "code"
+    neighbors: Annotated[int, Field(ge=2)] = 100
+    """Nearest neighbours that vote, the image itself among them."""
+    agreement: Share | None = None
+    """Least share of them with the image's label; `code` .99 and at least, `paper` .95 and more."""
+    strict: bool | None = None
+    confidence: Share | None = None
+    """Probability that must be exceeded; `code` .99, `paper` none."""
+    balance: Literal["smallest", "none"] | None = None
+    """`code` cuts every cluster to the smallest one's size; `paper` keeps all."""
+    min_per_cluster: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _fill(self) -> Self:
+        code = self.variant == "code"
+        defaults = {
+            "agreement": 0.99 if code else 0.95,
+            "strict": not code,
+            "confidence": 0.99 if code else 0.0,
+            "balance": "smallest" if code else "none",
+        }
+        for key, value in defaults.items():
+            if getattr(self, key) is None:
+                object.__setattr__(self, key, value)
+        return self
+
+
+class Semi(Frozen):
+    """FixMatch on the reliable labels."""
+
+    method: str = "fixmatch"
+    init: Literal["pretrain", "random"] = "pretrain"
+    """`pretrain`: the run's own weights; `random`: as the released code does."""
+    backbone: str | None = None
+    """None: the run's own."""
+    steps: Count = 20_000
+    batch_size: Count = 64
+    ratio: Count = 7
+    """Unlabelled images for each labelled one (mu)."""
+    lr: Positive = 0.03
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    threshold: Share = 0.95
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the unlabelled loss (lambda_u)."""
+    ema: Share = 0.999
+    weak: Weak = Weak()
+    strong: Strong = Strong(policy="fixmatch", operations=3, cutout=0.5, pad=4)
+    precision: Precision = "auto"
+
+
+SECTIONS: dict[str, type[Frozen]] = {
+    "pretrain": Pretrain,
+    "embed": Embed,
+    "self-label": SelfLabel,
+    "select-reliable": SelectReliable,
+    "semi": Semi,
+}
+"""The sections of a recipe beside `data`, in the order the stages run."""
