@@ -7,6 +7,13 @@ completion can list the names without importing torch.
 from importlib import import_module
 from typing import Any
 
+STAGES = {
+    "pretrain": "spice_cli.stages.pretrain:WORK",
+    "embed": "spice_cli.stages.embed:WORK",
+    "self-label": "spice_cli.stages.self_label:WORK",
+    "select-reliable": "spice_cli.stages.select_reliable:WORK",
+    "semi": "spice_cli.stages.semi:WORK",
+}
 DATASETS = {
     "digits": "spice_cli.data.digits:digits",
     "cifar10": "spice_cli.data.torchvision:cifar10",
@@ -26,7 +33,7 @@ METHODS = {
     "simclr": "spice_cli.methods.simclr:SimCLR",
 }
 HEADS = {
-    "spice": "spice_cli.heads.spice:spice",
+    "spice": "spice_cli.heads.spice:Spice",
 }
 SELECTIONS = {
     "spice": "spice_cli.ops.reliable:locally_consistent",

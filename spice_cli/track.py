@@ -1,6 +1,6 @@
 """How a stage tells people what it is doing. The console implements it; tests use `Silent`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -37,9 +37,7 @@ class Silent:
         self.said: list[str] = []
 
     @contextmanager
-    def bar(
-        self, title: str, total: int, *, done: int = 0, unit: str = "images"
-    ) -> Iterator[Bar]:
+    def bar(self, title: str, total: int, *, done: int = 0, unit: str = "images") -> Iterator[Bar]:
         """Show nothing."""
         yield self
 

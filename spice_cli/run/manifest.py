@@ -1,17 +1,16 @@
 """What a run directory claims about itself. No torch here, so reading it is instant."""
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
 from spice_cli.config import DataSpec, Frozen
 
-FORMAT = 1
+FORMAT: Final = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
 
 class Stage(StrEnum):
@@ -69,6 +68,8 @@ class Record(Frozen):
 
     file: FileName
     sha256: Sha256
+    size: Annotated[int, Field(ge=0)]
+    """Bytes of the file."""
     tensors: dict[str, TensorSpec]
     config: dict[str, JsonValue]
     """The full resolved config; for a file made elsewhere, `{"from": name}`."""
@@ -78,14 +79,16 @@ class Record(Frozen):
     environment: Environment
     seconds: Annotated[float, Field(ge=0)]
     """Wall time, over all attempts."""
-    finished: datetime
+    finished: AwareDatetime
+    imported: bool = False
+    """Whether another program made it; then the parts that only `spice` needs may be missing."""
 
 
 class Recipe(Frozen):
     """The settings that the run's stages take unless flags say otherwise."""
 
     name: str
-    sections: dict[str, dict[str, JsonValue]] = {}
+    sections: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
 
 
 class Manifest(Frozen):
@@ -95,4 +98,13 @@ class Manifest(Frozen):
     data: Data
     recipe: Recipe
     seed: int = 0
-    stages: dict[Stage, Record] = {}
+    stages: dict[Stage, Record] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _inputs_come_earlier(self) -> Self:
+        order = [str(stage) for stage in Stage]
+        for stage, record in self.stages.items():
+            for name in record.inputs:
+                if name != "data" and name not in order[: order.index(stage)]:
+                    raise ValueError(f"`{name}` cannot be an input of `{stage}`")
+        return self

@@ -1,0 +1,3 @@
+from spice_cli.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""The `spice` command: one subcommand per stage, and the one place where errors end."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from spice_cli import __version__
+from spice_cli.commands.datasets import datasets
+from spice_cli.commands.embed import embed
+from spice_cli.commands.evaluate import evaluate
+from spice_cli.commands.pretrain import pretrain
+from spice_cli.commands.recipes import recipes
+from spice_cli.commands.run import run
+from spice_cli.commands.select_reliable import select_reliable
+from spice_cli.commands.self_label import self_label
+from spice_cli.commands.semi import semi
+from spice_cli.commands.spread import SpreadCommand
+from spice_cli.commands.status import status
+from spice_cli.console import emit, fail
+from spice_cli.errors import SpiceError
+
+INTERRUPTED = 130
+
+
+class SpiceGroup(TyperGroup):
+    """The one place where a `SpiceError` becomes a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except SpiceError as error:
+            fail(str(error), error.hint)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            fail("interrupted", "the same command goes on from the last checkpoint")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="spice",
+    cls=SpiceGroup,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the app; a closed pipe behind it ends it quietly."""
+    try:
+        app(prog_name="spice")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        emit(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def spice(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Cluster images without labels, one stage at a time."""
+
+
+app.command(rich_help_panel="Everything")(run)
+app.command(rich_help_panel="Stages")(pretrain)
+app.command(rich_help_panel="Stages")(embed)
+app.command("self-label", rich_help_panel="Stages")(self_label)
+app.command("select-reliable", rich_help_panel="Stages")(select_reliable)
+app.command(rich_help_panel="Stages")(semi)
+app.command(rich_help_panel="Results", cls=SpreadCommand)(evaluate)
+app.command(rich_help_panel="Results")(status)
+app.command(rich_help_panel="What there is")(datasets)
+app.command(rich_help_panel="What there is")(recipes)

@@ -1,0 +1,114 @@
+"""Options that mean the same thing in every command."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spice_cli.catalog import DATASETS
+
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        "-r",
+        envvar="SPICE_RUN",
+        metavar="PATH",
+        help="Run directory; - reads its path from stdin. Default: this directory if it is a run, "
+        "else the newest in ./runs.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Redo it even if it is up to date.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Default: the run's, which is 0 unless given.")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting of this stage, e.g. views.flip=0. Repeatable.",
+    ),
+]
+FromOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="FILE", help="Take this stage's output from a file made elsewhere."
+    ),
+]
+CheckpointOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-seconds", min=0, help="Least time between two checkpoints.", show_default=True
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", metavar="auto|bf16|fp32", help="auto: bf16 where the hardware has it."
+    ),
+]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="whole|split",
+        help="whole: train and evaluate on train and test together; split: train on train, "
+        "evaluate on test. Default: whole.",
+    ),
+]
+SizeOption = Annotated[
+    int | None, typer.Option("--size", help="Side in pixels to resize the images to.")
+]
+TestOption = Annotated[
+    str | None,
+    typer.Option("--test", metavar="FILE", help="The Parquet file that holds the test images."),
+]
+RootOption = Annotated[
+    str | None,
+    typer.Option(
+        "--root", metavar="PATH", help="Where torchvision keeps, or is to put, its downloads."
+    ),
+]
+SkipBadOption = Annotated[
+    bool | None, typer.Option("--skip-bad", help="Leave unreadable images out and go on.")
+]
+
+
+def one_of(names: Iterable[str] | Callable[[], Iterable[str]], *flags: str, help: str) -> Any:
+    """Build an option whose values are known names."""
+
+    def known() -> list[str]:
+        return list(names() if callable(names) else names)
+
+    def check(value: str | list[str] | None) -> str | list[str] | None:
+        for name in [value] if isinstance(value, str) else value or []:
+            if name not in known():
+                raise typer.BadParameter(f"`{name}` is not one of {', '.join(known())}")
+        return value
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in known() if name.startswith(incomplete)]
+
+    metavar = "NAME" if callable(names) else "|".join(names)
+    return typer.Option(*flags, help=help, metavar=metavar, callback=check, autocompletion=complete)
+
+
+def _datasets(incomplete: str) -> list[str]:
+    return [name for name in DATASETS if name.startswith(incomplete)]
+
+
+DatasetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATASET",
+        autocompletion=_datasets,
+        show_default=False,
+        help=f"{', '.join(DATASETS)}, or a path: a directory of images, Parquet, or .npz.",
+    ),
+]

@@ -1,0 +1,80 @@
+from typing import Annotated
+
+import typer
+
+from spice_cli.catalog import BACKBONES, METHODS
+from spice_cli.commands.begin import begin
+from spice_cli.commands.locate import locate, named
+from spice_cli.commands.options import (
+    CheckpointOption,
+    DatasetArgument,
+    DeviceOption,
+    ForceOption,
+    FromOption,
+    JsonOption,
+    PrecisionOption,
+    ProtocolOption,
+    RootOption,
+    RunOption,
+    SeedOption,
+    SetOption,
+    SizeOption,
+    SkipBadOption,
+    TestOption,
+    one_of,
+)
+from spice_cli.commands.stage import How, finish, run_stage
+
+
+def pretrain(
+    dataset: DatasetArgument = None,
+    run: RunOption = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="Settings: a name from `spice recipes`, or a .toml file."),
+    ] = None,
+    method: Annotated[str | None, one_of(METHODS, "--method", help="How to pretrain.")] = None,
+    backbone: Annotated[str | None, one_of(BACKBONES, "--backbone", help="What to train.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images an update.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    protocol: ProtocolOption = None,
+    size: SizeOption = None,
+    test: TestOption = None,
+    root: RootOption = None,
+    skip_bad: SkipBadOption = None,
+    precision: PrecisionOption = None,
+    set_: SetOption = None,
+    from_: FromOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = "auto",
+    checkpoint_seconds: CheckpointOption = 20.0,
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a backbone on images without labels."""
+    how = How(seed, device, checkpoint_seconds, force, json)
+    if dataset is None:
+        from spice_cli.run.store import Run
+
+        opened = Run.open(locate(run))
+    else:
+        flags = {
+            "protocol": protocol,
+            "size": size,
+            "test": test,
+            "root": root,
+            "skip_bad": skip_bad or None,
+        }
+        path = run if dataset and run is None else named(run)
+        opened = begin(dataset, path, recipe=recipe, seed=seed, flags=flags)
+    settings = {
+        "method": method,
+        "backbone": backbone,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "precision": precision,
+    }
+    run_stage(opened, "pretrain", settings, set_, how, from_)
+    finish(opened, "pretrain", how)

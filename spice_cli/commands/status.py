@@ -1,0 +1,28 @@
+from spice_cli.catalog import STAGES
+from spice_cli.commands.locate import locate
+from spice_cli.commands.options import JsonOption, RunOption
+from spice_cli.console import emit, say
+
+
+def status(run: RunOption = None, json: JsonOption = False) -> None:
+    """Show which stages of a run are done, stale, unfinished, broken or missing."""
+    path = locate(run)
+
+    from spice_cli.run.manifest import Stage
+    from spice_cli.run.store import Run
+
+    opened = Run.open(path)
+    data = opened.manifest.data
+    say(
+        f"{path}: {data.name}, {data.train:,} training and {data.test:,} test images, "
+        f"protocol {data.protocol}, recipe {opened.manifest.recipe.name}"
+    )
+    states = {name: opened.state(Stage(name)) for name in STAGES}
+    for name, state in states.items():
+        if state == "stale":
+            say(f"`{name}` is stale: {opened.stale_because(Stage(name))}; `spice {name} -r {path}`")
+        elif state == "broken":
+            say(f"`{name}` is broken; `spice {name} --force -r {path}`")
+        elif state == "unfinished":
+            say(f"`{name}` was interrupted and goes on with `spice {name} -r {path}`")
+    emit(states, as_json=json)

@@ -1,0 +1,106 @@
+"""The only module that prints: data to stdout, everything else to stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from spice_cli.track import Bar
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def emit(value: Any, *, as_json: bool = False) -> None:
+    """Write one result to stdout: a mapping as `name<TAB>value` lines, or all of it as JSON."""
+    if as_json:
+        sys.stdout.write(json.dumps(value) + "\n")
+    elif isinstance(value, Mapping):
+        sys.stdout.writelines(f"{name}\t{item}\n" for name, item in value.items())
+    else:
+        sys.stdout.write(f"{value}\n")
+
+
+def say(message: str) -> None:
+    """Tell the person at the terminal what happened."""
+    stderr.print(message, markup=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Tell the person at the terminal what is likely to go wrong."""
+    stderr.print(f"[bold yellow]warning:[/] {escape(message)}", soft_wrap=True)
+
+
+def fail(message: str, hint: str = "") -> None:
+    """Explain a failure and, if there is one, the way out."""
+    stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    if hint:
+        stderr.print(f"\n[bold cyan]hint:[/] {escape(hint)}", soft_wrap=True)
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show people a table."""
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    stderr.print(table, soft_wrap=True)
+
+
+class Terminal:
+    """The `Track` of the command line: bars on a terminal, one plain line an epoch elsewhere."""
+
+    say = staticmethod(say)
+    warn = staticmethod(warn)
+
+    @contextmanager
+    def bar(self, title: str, total: int, *, done: int = 0, unit: str = "images") -> Iterator[Bar]:
+        """Show progress towards `total`, with `unit` per second and the time left."""
+        if not stderr.is_terminal:
+            yield _Plain(title)
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[speed]:>14}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[caption]}", style="dim"),
+        )
+        with Progress(*columns, console=stderr, transient=True) as progress:
+            task = progress.add_task(title, total=total, completed=done, caption="", speed="")
+            yield _Rich(progress, task, unit)
+
+
+class _Plain:
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def advance(self, images: int) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        say(f"{self.title}  {text}")
+
+
+class _Rich:
+    def __init__(self, progress: Any, task: Any, unit: str) -> None:
+        self.progress, self.task, self.unit = progress, task, unit
+        self.started, self.done = time.monotonic(), 0
+
+    def advance(self, images: int) -> None:
+        self.done += images
+        speed = self.done / max(time.monotonic() - self.started, 1e-9)
+        self.progress.update(self.task, advance=images, speed=f"{speed:,.0f} {self.unit}/s")
+
+    def line(self, text: str) -> None:
+        self.progress.update(self.task, caption=text)

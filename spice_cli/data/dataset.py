@@ -1,0 +1,71 @@
+"""What every source returns: images in memory, and labels behind a door that stays shut."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spice_cli.config import DataSpec
+from spice_cli.errors import InvalidError, UsageError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images, train rows first, then test rows.
+
+    `images` is (n, 3, h, w) uint8, contiguous. Labels are neither read nor decoded before
+    `read_labels` is called, which only `stages/evaluate.py` does.
+    """
+
+    images: Tensor
+    train: int
+    """Rows trained on: all n under protocol `whole`, the train split's under `split`."""
+    classes: int | None
+    """How many the data set declares without a look at its labels."""
+    names: tuple[str, ...] | None
+    """Class names, label 0 first."""
+    paths: tuple[str, ...] | None
+    """One name an image: its path below the directory."""
+    bad: tuple[str, ...]
+    """Images that could not be read and were left out."""
+    read_labels: Callable[[], Tensor | None]
+    """(n,) int64 aligned with `images`, -1 where an image has none; None where none has one."""
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+
+def fingerprint(images: Tensor) -> str:
+    """Return the sha256, in hex, over the shape and the bytes of `images` (any shape, uint8)."""
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
+    digest.update(images.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def require_test(spec: DataSpec, test: int) -> None:
+    """Raise UsageError where protocol `split` meets a data set with no test images."""
+    if spec.protocol == "split" and not test:
+        raise UsageError(
+            f"`{spec.name}` has no test images, which protocol `split` needs",
+            hint="use `--protocol whole`, or for Parquet choose the file with `--test FILE`",
+        )
+
+
+def as_labels(values: np.ndarray, source: str) -> Tensor | None:
+    """Return integers (n,) as int64 labels with -1 for every negative; None where all are.
+
+    Raises InvalidError that names `source` where they are not integers, one an image.
+    """
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise InvalidError(
+            f"{source} must be whole numbers of shape (n,), not {values.dtype} {values.shape}"
+        )
+    labels = torch.from_numpy(np.maximum(values.astype(np.int64), -1))
+    return labels if bool((labels >= 0).any()) else None

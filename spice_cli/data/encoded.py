@@ -1,0 +1,129 @@
+"""Many encoded images to one tensor, with the unreadable ones found, counted and named."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from spice_cli.config import DataSpec
+from spice_cli.data.dataset import Say, require_test
+from spice_cli.data.decode import decode, dimensions
+from spice_cli.data.side import Sizes, choose_side
+from spice_cli.errors import InvalidError
+
+T = TypeVar("T")
+Item = tuple[str, bytes | Path | None]
+"""What to call an image, and where it is: its file, its bytes, or nowhere."""
+CHUNK, SHOWN = 64, 5
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`images` (m, 3, side, side) uint8, of which the first `train` are train images.
+
+    `kept` (m,) int64 says which of the encoded images they are; `bad` names the others.
+    """
+
+    images: Tensor
+    train: int
+    kept: Tensor
+    bad: tuple[str, ...]
+
+
+def decode_all(
+    items: Callable[[], Iterable[Item]], train: int, total: int, spec: DataSpec, say: Say
+) -> Decoded:
+    """Decode the `total` images that `items()` yields, the first `train` of them train images.
+
+    `items` is called twice where the size must be found first. No more than a few hundred encoded
+    or decoded images are held beside the result. Raises InvalidError where images cannot be read,
+    unless `spec.skip_bad`, and where none can; UsageError where `split` has nothing to test on.
+    """
+    require_test(spec, total - train)
+    say(f"reading {total:,} images from `{spec.name}`")
+    side = spec.size or choose_side(*_sizes(items, train, spec), spec, say)
+    try:
+        images = np.empty((total, 3, side, side), np.uint8)
+    except (MemoryError, ValueError):
+        needed = total * 3 * side**2 / 2**30
+        hint = "make the images smaller with `--size 96`"
+        raise InvalidError(
+            f"the images do not fit in memory: {needed:.0f} GiB", hint=hint
+        ) from None
+    kept: list[int] = []
+    bad: list[str] = []
+    for index, (name, pixels) in enumerate(_each(items(), partial(decode, side=side))):
+        if pixels is None:
+            bad.append(name)
+            continue
+        images[len(kept)] = pixels
+        kept.append(index)
+    _judge(bad, total, spec, say)
+    return Decoded(
+        images=torch.from_numpy(images[: len(kept)]),
+        train=sum(index < train for index in kept),
+        kept=torch.tensor(kept),
+        bad=tuple(bad),
+    )
+
+
+def _sizes(items: Callable[[], Iterable[Item]], train: int, spec: DataSpec) -> tuple[Sizes, Sizes]:
+    sizes: tuple[Sizes, Sizes] = set(), set()
+    for index, (_, size) in enumerate(_each(items(), dimensions)):
+        if size is not None:
+            sizes[index >= train].add(size)
+    if not any(sizes):
+        raise _nothing(spec)
+    return sizes
+
+
+def _judge(bad: list[str], total: int, spec: DataSpec, say: Say) -> None:
+    if not bad:
+        return
+    if len(bad) == total:
+        raise _nothing(spec)
+    some = ", ".join(f"`{name}`" for name in bad[:SHOWN]) + (", ..." if bad[SHOWN:] else "")
+    if not spec.skip_bad:
+        raise InvalidError(
+            f"{len(bad):,} of {total:,} images cannot be read: {some}",
+            hint="leave them out with `--skip-bad`",
+        )
+    say(f"left out {len(bad):,} of {total:,} images that cannot be read: {some}")
+
+
+def _nothing(spec: DataSpec) -> InvalidError:
+    return InvalidError(f"no image in `{spec.name}` can be read")
+
+
+def _each(
+    items: Iterable[Item], function: Callable[[bytes | Path], T]
+) -> Iterator[tuple[str, T | None]]:
+    stream = iter(items)
+    workers = max(1, torch.get_num_threads())
+    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        while group := list(islice(stream, CHUNK * workers)):
+            chunks = [group[start : start + CHUNK] for start in range(0, len(group), CHUNK)]
+            for results in pool.map(partial(_chunk, function), chunks):
+                yield from results
+
+
+def _chunk(function: Callable[[bytes | Path], T], items: list[Item]) -> list[tuple[str, T | None]]:
+    return [(name, _attempt(function, source)) for name, source in items]
+
+
+def _attempt(function: Callable[[bytes | Path], T], source: bytes | Path | None) -> T | None:
+    try:
+        return None if source is None else function(source)
+    except Exception:  # Pillow's decoders raise nearly anything on a corrupt file
+        return None

@@ -1,0 +1,96 @@
+"""A directory of image files; class folders, `train/` and `test/` are optional."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from spice_cli.config import DataSpec
+from spice_cli.data.dataset import Dataset, Say, as_labels
+from spice_cli.data.encoded import decode_all
+from spice_cli.errors import InvalidError, MissingError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"}
+
+
+def folder(spec: DataSpec, say: Say) -> Dataset:
+    """Return the images below the directory `spec.name`, in sorted order.
+
+    `train/` beside `test/` (or else `val/`) are the splits, and what lies outside of them is left
+    out. A split is labelled by its first level of directories where all of its images lie in
+    one; class names are the sorted union over the splits, at least two. Hidden files, links to
+    directories and links to files outside of the directory are skipped.
+    Raises MissingError where there are no images.
+    """
+    root = Path(spec.name).resolve()
+    splits = [(split, _images(split, root)) for split in _splits(root)]
+    for split, files in splits:
+        if not files:
+            raise _empty(split)
+    files = [file for _, found in splits for file in found]
+    classes = [label for split, found in splits for label in _classes(split, found)]
+    declared = sorted({label for label in classes if label is not None})
+    names = tuple(declared) if len(declared) > 1 else None
+    paths = [_text(file.relative_to(root)) for file in files]
+    decoded = decode_all(
+        lambda: zip(paths, files, strict=True), len(splits[0][1]), len(files), spec, say
+    )
+
+    def read_labels() -> Tensor | None:
+        if names is None:
+            return None
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = np.array([-1 if label is None else numbers[label] for label in classes])
+        return as_labels(labels[decoded.kept.numpy()], "class folders")
+
+    return Dataset(
+        images=decoded.images,
+        train=decoded.train,
+        classes=None if names is None else len(names),
+        names=names,
+        paths=tuple(paths[index] for index in decoded.kept.tolist()),
+        bad=decoded.bad,
+        read_labels=read_labels,
+    )
+
+
+def _splits(root: Path) -> list[Path]:
+    names = {path.name for path in root.iterdir() if path.is_dir() and not path.is_symlink()}
+    tests = [name for name in ("test", "val") if name in names]
+    return [root / "train", root / tests[0]] if "train" in names and tests else [root]
+
+
+def _images(split: Path, root: Path) -> list[Path]:
+    return sorted(_walk(split, root), key=lambda path: path.relative_to(root).parts)
+
+
+def _walk(split: Path, root: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(split, onerror=_unreadable):
+        below[:] = [name for name in below if not name.startswith(".")]
+        for path in (Path(folder, name) for name in files if not name.startswith(".")):
+            inside = not path.is_symlink() or path.resolve().is_relative_to(root)
+            if path.suffix.lower() in SUFFIXES and inside:
+                yield path
+
+
+def _unreadable(error: OSError) -> None:
+    raise InvalidError(f"`{error.filename}` cannot be read: {error.strerror}") from error
+
+
+def _classes(split: Path, files: list[Path]) -> list[str | None]:
+    parts = [file.relative_to(split).parts for file in files]
+    labelled = all(len(part) > 1 for part in parts)
+    return [_text(Path(part[0])) if labelled else None for part in parts]
+
+
+def _empty(split: Path) -> MissingError:
+    kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+    inner = next((path.parent for path in sorted(split.rglob("*.parquet"))), None)
+    hint = f"its Parquet files are read with `{inner}`" if inner else f"files may be {kinds}"
+    return MissingError(f"`{split}` holds no images", hint=hint)
+
+
+def _text(path: Path) -> str:
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,70 @@
+"""Residual networks of two-convolution blocks, with the stem that fits the image.
+
+https://arxiv.org/abs/1512.03385
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spice_cli.models.backbone import Backbone, Stem, conv
+
+
+def small(size: int, *, width: int | None = None, stem: Stem = "auto") -> Backbone:
+    """Three stages of one block each, for tiny images and CPUs: 256 features."""
+    return _resnet(size, (1, 1, 1), width, stem)
+
+
+def resnet18(size: int, *, width: int | None = None, stem: Stem = "auto") -> Backbone:
+    """ResNet-18: 512 features."""
+    return _resnet(size, (2, 2, 2, 2), width, stem)
+
+
+def resnet34(size: int, *, width: int | None = None, stem: Stem = "auto") -> Backbone:
+    """ResNet-34: 512 features. With the `pool` stem it is the reference's `clusterresnet`."""
+    return _resnet(size, (3, 4, 6, 3), width, stem)
+
+
+def _resnet(size: int, blocks: Sequence[int], width: int | None, stem: Stem) -> Backbone:
+    width = width or 64
+    stages, before = [], width
+    for index, count in enumerate(blocks):
+        after = width * 2**index
+        first = BasicBlock(before, after, 1 if index == 0 else 2)
+        stages.append(nn.Sequential(first, *(BasicBlock(after, after) for _ in range(count - 1))))
+        before = after
+    body = nn.Sequential(OrderedDict(stem=_stem(size, width, stem), stages=nn.Sequential(*stages)))
+    return Backbone(body, before)
+
+
+def _stem(size: int, width: int, stem: Stem) -> nn.Sequential:
+    if stem == "auto":
+        stem = "small" if size <= 48 else "pool" if size <= 112 else "imagenet"
+    first = conv(3, width, 7, 2) if stem == "imagenet" else conv(3, width, 3)
+    layers = [first, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    if stem == "pool":
+        layers.append(nn.MaxPool2d(2, 2, padding=1))
+    if stem == "imagenet":
+        layers.append(nn.MaxPool2d(3, 2, padding=1))
+    return nn.Sequential(*layers)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is projected where the shape changes."""
+
+    def __init__(self, before: int, after: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv(before, after, 3, stride), nn.BatchNorm2d(after)
+        self.conv2, self.bn2 = conv(after, after, 3), nn.BatchNorm2d(after)
+        self.downsample = (
+            nn.Identity()
+            if before == after and stride == 1
+            else nn.Sequential(conv(before, after, 1, stride), nn.BatchNorm2d(after))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, before, h, w) to (n, after, h / stride, w / stride)."""
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(out)) + self.downsample(x), inplace=True)

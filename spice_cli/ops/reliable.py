@@ -1,0 +1,98 @@
+"""Which cluster labels to trust: those that nearest neighbours share.
+
+https://arxiv.org/abs/2103.09382, section 3.3, and the filters that its released code adds.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Reliable:
+    """The samples whose label is trusted."""
+
+    index: Tensor
+    """(m,) int64, ascending."""
+    label: Tensor
+    """(m,) int64, the cluster of each."""
+    consistency: Tensor
+    """(n,) float32, for every sample the share of its neighbours with its label."""
+
+
+def consistency(labels: Tensor, neighbors: Tensor) -> Tensor:
+    """Return the share (n,) float32 of neighbours (n, v) with the label of the first of them.
+
+    Equation 5; column 0 is the sample itself, and counts.
+    """
+    return _agreeing(labels, neighbors) / neighbors.shape[1]
+
+
+def locally_consistent(
+    neighbors: Tensor,
+    probs: Tensor,
+    *,
+    agreement: float,
+    strict: bool,
+    confidence: float,
+    balance: Literal["smallest", "none"],
+    min_per_cluster: int,
+    generator: torch.Generator,
+) -> Reliable:
+    """Select the samples that are confident and whose neighbours (n, v) agree with them.
+
+    A sample's label is its most probable cluster of `probs` (n, k). It is kept if at least
+    `agreement` of its neighbours, itself among them, have its label (`strict`: more than that, as
+    the paper has it) and its probability exceeds `confidence`. The count is compared exactly: .99
+    of 100 is 99. Then, in this order:
+
+    - a cluster that keeps fewer than `min_per_cluster` takes that many of its members instead (all
+      if it has fewer), the most consistent first, then the most confident, then the lowest index;
+    - `balance="smallest"` cuts every cluster at random to the size of the smallest one that has
+      any. Clusters that have none stay empty and do not count: check with `counts`.
+    """
+    score, label = probs.max(1)
+    agreeing = _agreeing(label, neighbors)
+    kept = (agreeing >= _needed(agreement, neighbors.shape[1], strict)) & (score > confidence)
+    if min_per_cluster:
+        order = score.argsort(descending=True, stable=True)
+        order = order[agreeing[order].argsort(descending=True, stable=True)]
+        short = counts(label[kept], probs.shape[1]) < min_per_cluster
+        kept = torch.where(short[label], _rank(label, order) < min_per_cluster, kept)
+    index = kept.nonzero().squeeze(1)
+    if balance == "smallest" and len(index):
+        sizes = counts(label[index], probs.shape[1])
+        drawn = torch.rand(len(index), generator=generator, device=index.device)
+        order = drawn.argsort(stable=True)
+        index = index[_rank(label[index], order) < sizes[sizes > 0].min()]
+    return Reliable(index, label[index], agreeing / neighbors.shape[1])
+
+
+def counts(label: Tensor, clusters: int) -> Tensor:
+    """Return how many labels (clusters,) int64 each cluster has among `label` (m,)."""
+    return torch.bincount(label, minlength=clusters)
+
+
+def _agreeing(labels: Tensor, neighbors: Tensor) -> Tensor:
+    """How many neighbours (n,) have the label of the first."""
+    blocks = torch.split(neighbors, 2**16)
+    return torch.cat([(labels[b] == labels[b[:, :1]]).sum(1) for b in blocks])
+
+
+def _needed(agreement: float, neighbors: int, strict: bool) -> int:
+    """Least number of agreeing neighbours; `agreement` is the decimal that it was written as."""
+    share = Fraction(str(agreement)) * neighbors
+    return math.floor(share) + 1 if strict else math.ceil(share)
+
+
+def _rank(label: Tensor, order: Tensor) -> Tensor:
+    """Place (n,) of each sample in its cluster, from 0, when clusters are filled in `order`."""
+    grouped = order[label[order].argsort(stable=True)]
+    sizes = torch.bincount(label)
+    starts = sizes.cumsum(0) - sizes
+    places = torch.arange(len(label), device=label.device) - starts[label[grouped]]
+    return torch.empty_like(places).scatter_(0, grouped, places)

@@ -1,0 +1,89 @@
+"""Files that are written whole or not at all, and their hashes."""
+
+import errno
+import hashlib
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from spice_cli.errors import InvalidError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def naming(path: Path, verb: str = "write") -> Iterator[None]:
+    """Turn every failure of the file system into an `InvalidError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _FULL
+        hint = "make room, then repeat the command: finished stages are kept" if full else ""
+        reason = (error.strerror or type(error).__name__).lower()
+        raise InvalidError(f"could not {verb} `{path}`: {reason}", hint=hint) from error
+
+
+def partial(path: Path) -> Path:
+    """Name the file that becomes `path` once it is whole."""
+    return path.with_name(f"{path.name}.partial")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a partial file to write; it takes the place of `path`, durably, when the block ends.
+
+    Where anything fails, `path` stays as it was and the partial file goes.
+
+    Raises:
+        InvalidError: the disk is full, or nothing may be written there.
+    """
+    unfinished = partial(path)
+    with naming(path):
+        try:
+            yield unfinished
+            _flush(unfinished)
+            unfinished.replace(path)
+            _flush(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file, by rename."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there."""
+    with naming(path, "remove"):
+        path.unlink(missing_ok=True)
+
+
+def quoted(path: Path) -> str:
+    """Spell a path so that it can be pasted into a shell."""
+    return shlex.quote(str(path))
+
+
+def sha256(path: Path) -> str:
+    """Hash a file.
+
+    Raises:
+        InvalidError: it cannot be read.
+    """
+    with naming(path, "read"), path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,84 @@
+"""Reading `run.json`, and saying in one sentence what is wrong with it."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from spice_cli.errors import InvalidError, MissingError
+from spice_cli.run.files import naming
+from spice_cli.run.manifest import FORMAT, Manifest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+MANIFEST = "run.json"
+_FAULTS = (
+    (r"missing", "is missing"),
+    (r"extra_forbidden", "is unknown"),
+    (r"string_pattern_mismatch", "is not of the form that it must have"),
+    (r"string_", "is not a text"),
+    (r"int_", "is not a whole number"),
+    (r"float_|finite_number", "is not a number"),
+    (r"bool_", "is not true or false"),
+    (r"dict_type|model_", "is not a table"),
+    (r"tuple_|list_|too_", "is not a list of the right length"),
+    (r"datetime_|timezone_", "is not a time with its zone"),
+    (r"literal_error|enum", "is not {expected}"),
+    (r"greater_than_equal", "is below {ge}"),
+    (r"greater_than", "is not above {gt}"),
+    (r"less_than_equal", "is above {le}"),
+    (r"value_error", "is wrong: {error}"),
+)
+
+
+def load_manifest(run: Path) -> Manifest:
+    """Read the manifest of the run in a directory.
+
+    Raises:
+        MissingError: there is none.
+        InvalidError: it is not JSON, of a newer format, or a field is wrong, named in the message.
+    """
+    path = run / MANIFEST
+    try:
+        with naming(path, "read"):
+            return Manifest.model_validate_json(path.read_bytes())
+    except InvalidError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise
+        raise MissingError(
+            f"there is no run at `{run}`",
+            hint="pass `--run PATH`, set `SPICE_RUN`, or start one with `spice pretrain digits`",
+        ) from None
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        if any(_newer(fault) for fault in faults):
+            raise InvalidError(
+                f"`{path}` was written by a newer `spice`; this one reads format {FORMAT}",
+                hint="pip install --upgrade spice-cli",
+            ) from None
+        more = f" ({len(faults) - 1} more like it)" if len(faults) > 1 else ""
+        raise InvalidError(
+            f"`{path}` is not a manifest: {_sentence(faults[0])}{more}",
+            hint="start another run with `--run PATH`",
+        ) from None
+
+
+def _newer(fault: "ErrorDetails") -> bool:
+    value = fault["input"]
+    return fault["loc"] == ("format",) and type(value) is int and value > FORMAT
+
+
+def _sentence(fault: "ErrorDetails") -> str:
+    context = fault.get("ctx", {})
+    if fault["type"] == "json_invalid":
+        place = re.search(r"line \d+ column \d+", str(context.get("error")))
+        return f"it is not JSON{f' at {place[0]}' if place else ''}"
+    where = ".".join(str(part) for part in fault["loc"] if part != "[key]")[:80]
+    for pattern, sentence in _FAULTS:
+        if re.match(pattern, fault["type"]):
+            return (
+                f"`{where}` {sentence.format(**context)}" if where else sentence.format(**context)
+            )
+    return f"`{where}` is not what it must be"

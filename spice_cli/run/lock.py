@@ -1,0 +1,33 @@
+"""One writer a run. The kernel holds the lock, so it goes with its process, even by SIGKILL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from spice_cli.errors import InvalidError
+from spice_cli.run.files import naming
+
+LOCK = ".lock"
+
+
+@contextmanager
+def holding(lock: FileLock, run: Path) -> Iterator[None]:
+    """Hold a run's lock, or fail at once.
+
+    Raises:
+        InvalidError: another process holds it, or nothing may be written in the directory.
+    """
+    with naming(run):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise InvalidError(
+                f"`{run}` is being written by another process",
+                hint="wait until it is done, or choose another run with `--run PATH`",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,221 @@
+"""Reading and writing a run directory. Torch is imported only where tensors are moved."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from filelock import FileLock
+from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
+
+from spice_cli.errors import InvalidError, MissingError
+from spice_cli.run import artifact, files, schema, stale
+from spice_cli.run.load import MANIFEST, load_manifest
+from spice_cli.run.lock import LOCK, holding
+from spice_cli.run.manifest import Data, Environment, Manifest, Recipe, Record, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+State = Literal["done", "stale", "missing", "unfinished", "broken"]
+
+
+class Run:
+    """A run directory: one `<stage>.safetensors` a finished stage, and `run.json`, written last."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._lock = FileLock(path / LOCK)
+
+    @classmethod
+    def create(cls, path: Path, data: Data, recipe: Recipe, seed: int) -> Self:
+        """Start a run, or reopen one on the same images, which keeps its own recipe and seed.
+
+        Raises:
+            InvalidError: the run there is on other images, or they changed since.
+        """
+        if not (path / MANIFEST).exists():
+            with files.naming(path):
+                path.mkdir(parents=True, exist_ok=True)
+            run = cls(path, Manifest(data=data, recipe=recipe, seed=seed))
+            with run.lock():
+                run._save(run.manifest)
+        run = cls.open(path)
+        ours = run.manifest.data
+        if (ours.name, ours.spec) != (data.name, data.spec):
+            other = "other settings" if ours.name == data.name else f"`{ours.name}`"
+            raise InvalidError(
+                f"`{path}` is a run on {other}, not on `{data.name}` as asked for",
+                hint="choose another directory with `--run PATH`",
+            )
+        if ours.fingerprint != data.fingerprint:
+            raise InvalidError(
+                f"the images of `{data.name}` changed since the run at `{path}` was started",
+                hint="choose another directory with `--run PATH`",
+            )
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing run; errors as in `load_manifest`."""
+        return cls(path, load_manifest(path))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the run's one writer; may be nested.
+
+        What others finished in the meantime is taken in, and what a crash left is cleared away.
+        Errors as in `holding`.
+        """
+        if self._lock.is_locked:
+            yield
+            return
+        with holding(self._lock, self.path):
+            if (self.path / MANIFEST).exists():
+                self.manifest = load_manifest(self.path)
+                artifact.settle(self.path, self.manifest)
+            yield
+
+    def record(self, stage: Stage) -> Record:
+        """Look up a finished stage.
+
+        Raises:
+            MissingError: it has not finished yet.
+        """
+        if (record := self.manifest.stages.get(stage)) is None:
+            raise MissingError(
+                f"`{self.path}` has no `{stage}` yet", hint=f"spice {stage} -r {self._shown}"
+            )
+        return record
+
+    def read(self, stage: Stage, *names: str) -> "dict[str, Tensor]":
+        """Load what a finished stage left, or only the tensors named; all bytes are verified.
+
+        Raises:
+            MissingError: the stage has not finished yet.
+            InvalidError: it is stale, or its file is gone, changed or not as the schema asks.
+        """
+        record = self.record(stage)
+        if reason := self.stale_because(stage):
+            mend = " && ".join(self._command(each) for each in stale.to_mend(self.manifest, stage))
+            raise InvalidError(f"`{stage}` in `{self.path}` is stale: {reason}", hint=mend)
+        file = artifact.locate(self.path, record)
+        axes = self.axes(stage, record.inputs)
+        try:
+            return artifact.load_artifact(file, stage, record, axes=axes, names=names)
+        except InvalidError as error:
+            raise InvalidError(str(error), hint=self._command(stage, force=True)) from error
+
+    def write(
+        self,
+        stage: Stage,
+        tensors: "Mapping[str, Tensor]",
+        *,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        seed: int,
+        environment: Environment,
+        seconds: float,
+        imported: bool = False,
+    ) -> Record:
+        """Store a finished stage and discard its checkpoint.
+
+        Killed at any moment, the run holds either the old result whole or the new one.
+
+        Raises:
+            InvalidError: the tensors are not as the schema asks, or cannot be written.
+        """
+        from spice_cli.run.tensors import save, spec
+
+        axes = self.axes(stage, inputs)
+        schema.check(stage, tensors, axes=axes, imported=imported)
+        file = artifact.artifact_file(self.path, stage)
+        with self.lock():
+            artifact.settle(self.path, self.manifest)
+            with files.replacing(file) as partial:
+                sha256, size = save(partial, tensors, {"stage": stage.value})
+                if stage in self.manifest.stages and file.exists():
+                    file.replace(artifact.aside(file))
+            record = Record(
+                file=file.name,
+                sha256=sha256,
+                size=size,
+                tensors={name: spec(tensor) for name, tensor in tensors.items()},
+                config=to_jsonable_python(config),
+                inputs=dict(inputs),
+                seed=seed,
+                environment=environment,
+                seconds=seconds,
+                finished=datetime.now(UTC),
+                imported=imported,
+            )
+            stages = {**self.manifest.stages, stage: record}
+            ordered = {each: stages[each] for each in Stage if each in stages}
+            self._save(self.manifest.model_copy(update={"stages": ordered}))
+            files.remove(artifact.aside(file))
+            files.remove(artifact.checkpoint_file(self.path, stage))
+        return record
+
+    def set_recipe(self, recipe: Recipe) -> None:
+        """Change the settings that stages take from now on."""
+        with self.lock():
+            self._save(self.manifest.model_copy(update={"recipe": recipe}))
+
+    def inputs(self, *stages: Stage) -> dict[str, str]:
+        """Return the hashes of finished stages, and of the images under `data`."""
+        hashes = {stage.value: self.record(stage).sha256 for stage in stages}
+        return {"data": self.manifest.data.fingerprint, **hashes}
+
+    def axes(self, stage: Stage, inputs: Mapping[str, str]) -> dict[str, int]:
+        """Return the sizes that a stage's tensors must agree with: n, and k where it is given."""
+        data = self.manifest.data
+        if stage is not Stage.SELECT_RELIABLE:
+            return {"n": data.train + data.test}
+        source = self.manifest.stages.get(Stage.SELF_LABEL)
+        probs = source.tensors.get("probs") if source and Stage.SELF_LABEL in inputs else None
+        return {"n": data.train, **({"k": probs.shape[-1]} if probs and probs.shape else {})}
+
+    def stale_because(self, stage: Stage) -> str | None:
+        """Say which input of a finished stage changed since; none where it is current."""
+        return stale.stale_because(self.manifest, stage) if stage in self.manifest.stages else None
+
+    def state(self, stage: Stage, *, verify: bool = False) -> State:
+        """Tell how a stage stands: from the size of its file, or with `verify` from its hash."""
+        if (record := self.manifest.stages.get(stage)) is None:
+            unfinished = artifact.checkpoint_file(self.path, stage).exists()
+            return "unfinished" if unfinished else "missing"
+        file = artifact.locate(self.path, record)
+        if not file.is_file() or file.stat().st_size != record.size:
+            return "broken"
+        if verify and files.sha256(file) != record.sha256:
+            return "broken"
+        return "stale" if self.stale_because(stage) else "done"
+
+    def up_to_date(
+        self, stage: Stage, config: Mapping[str, Any], inputs: Mapping[str, str], seed: int
+    ) -> bool:
+        """Tell whether running a stage again would leave what is there, and that is intact."""
+        record = self.manifest.stages.get(stage)
+        wanted: tuple[JsonValue, ...] = (to_jsonable_python(config), dict(inputs), seed)
+        if record is None or (record.config, record.inputs, record.seed) != wanted:
+            return False
+        return self.state(stage, verify=True) == "done"
+
+    def _command(self, stage: Stage, *, force: bool = False) -> str:
+        record = self.manifest.stages.get(stage)
+        made_of = record.config.get("from") if record and record.imported else None
+        name = made_of.get("name") if isinstance(made_of, dict) else made_of
+        source = f" --from {shlex.quote(str(name))}" if name else ""
+        return f"spice {stage}{source}{' --force' if force else ''} -r {self._shown}"
+
+    @property
+    def _shown(self) -> str:
+        return files.quoted(self.path)
+
+    def _save(self, manifest: Manifest) -> None:
+        files.write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+        self.manifest = manifest

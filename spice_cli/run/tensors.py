@@ -1,0 +1,151 @@
+"""Safetensors files: the same tensors give the same bytes, and are hashed as they are read.
+
+The library checks the header of what is read (https://huggingface.co/docs/safetensors, "Format").
+The bytes are moved here, because it would write through a file of its own choosing, and because
+what is hashed should be what is used.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Collection, Iterator, Mapping
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from spice_cli.errors import InvalidError, MissingError
+from spice_cli.run.files import naming
+from spice_cli.run.manifest import TensorSpec
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
+_CHUNK = 1 << 22
+
+
+class Loaded(NamedTuple):
+    """What a file holds: the tensors asked for, the specs of all, and the hash of every byte."""
+
+    tensors: dict[str, Tensor]
+    specs: dict[str, TensorSpec]
+    metadata: dict[str, str]
+    sha256: str
+
+
+def spec(tensor: Tensor) -> TensorSpec:
+    """Describe a tensor: its shape, and its dtype as in `float32`."""
+    return TensorSpec(shape=tuple(tensor.shape), dtype=_name(tensor.dtype))
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor of any device and memory format, row by row."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[str, int]:
+    """Write tensors of any device and memory format, row by row; return (sha256, bytes).
+
+    Tensors that share memory are each stored in full.
+
+    Raises:
+        InvalidError: a dtype that cannot be stored.
+        OSError: as raised by the file system.
+    """
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _CODES:
+            raise InvalidError(f"tensor `{name}` is {_name(tensor.dtype)}, which cannot be stored")
+    # Widest first, so that every tensor is aligned; then by name.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    head: dict[str, object] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name in names:
+        tensor = tensors[name]
+        end = offset + tensor.numel() * tensor.element_size()
+        head[name] = {
+            "dtype": _CODES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest, size = hashlib.sha256(), 0
+    with path.open("wb") as stream:
+        parts = (bytes_of(tensors[name]) for name in names)
+        for part in chain([memoryview(struct.pack("<Q", len(text)) + text)], parts):
+            for chunk in _chunks(part):
+                digest.update(chunk)
+                size += stream.write(chunk)
+    return digest.hexdigest(), size
+
+
+def load(path: Path, names: Collection[str] = ()) -> Loaded:
+    """Read a file once, keeping all its tensors or only those named, on the CPU and contiguous.
+
+    Raises:
+        MissingError: there is no such file.
+        InvalidError: it is cut short, not a safetensors file, or of a dtype that is not known.
+    """
+    with naming(path, "read"), _open(path) as stream:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError, ValueError) as error:
+            raise InvalidError(f"`{path}` is cut short or not a safetensors file") from error
+        prefix = stream.read(8)
+        text = stream.read(struct.unpack("<Q", prefix)[0])
+        digest = hashlib.sha256(prefix + text)
+        head = json.loads(text)
+        metadata = head.pop("__metadata__", None) or {}
+        tensors, specs = {}, {}
+        for name, entry in sorted(head.items(), key=lambda item: item[1]["data_offsets"]):
+            if (dtype := DTYPES.get(entry["dtype"])) is None:
+                raise InvalidError(f"tensor `{name}` in `{path}` is of unknown dtype")
+            specs[name] = TensorSpec(shape=tuple(entry["shape"]), dtype=_name(dtype))
+            start, end = entry["data_offsets"]
+            if names and name not in names:
+                _skip(stream, end - start, digest)
+                continue
+            tensors[name] = torch.empty(entry["shape"], dtype=dtype)
+            for chunk in _chunks(bytes_of(tensors[name])):
+                if stream.readinto(chunk) != len(chunk):
+                    raise InvalidError(f"`{path}` is cut short")
+                digest.update(chunk)
+    return Loaded(tensors, specs, metadata, digest.hexdigest())
+
+
+def _open(path: Path) -> BufferedReader:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise MissingError(f"there is no file `{path}`") from None
+
+
+def _skip(stream: BufferedReader, size: int, digest: "hashlib._Hash") -> None:
+    while size > 0 and (chunk := stream.read(min(size, _CHUNK))):
+        digest.update(chunk)
+        size -= len(chunk)
+
+
+def _chunks(view: memoryview) -> Iterator[memoryview]:
+    return (view[start : start + _CHUNK] for start in range(0, len(view), _CHUNK))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

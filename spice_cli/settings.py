@@ -1,0 +1,150 @@
+"""From what a person typed to a stage's config: defaults < recipe section < flags.
+
+Torch-free, except that a pretraining method's own settings are checked by the method's own config.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import JsonValue, ValidationError
+
+from spice_cli.catalog import METHODS, load
+from spice_cli.config import SECTIONS, DataSpec, Frozen, Pretrain
+from spice_cli.errors import InvalidError, MissingError, UsageError
+
+Sections = dict[str, dict[str, JsonValue]]
+C = TypeVar("C", bound=Frozen)
+HERE = Path(__file__).parent
+
+
+def recipe_folder() -> Path:
+    """Where the recipes are: inside the installed package, or beside it in a checkout."""
+    inside = HERE / "recipes"
+    return inside if inside.is_dir() else HERE.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the program."""
+    return sorted(file.stem for file in recipe_folder().glob("*.toml"))
+
+
+def recipe_file(name: str) -> Path:
+    """Find a recipe by its name, or by its path if it ends in `.toml`."""
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise MissingError(f"no recipe at `{name}`", hint="`spice recipes` lists those we ship")
+        return Path(name)
+    if name not in recipe_names():
+        raise UsageError(f"`{name}` is not a recipe{close(name, recipe_names())}")
+    return recipe_folder() / f"{name}.toml"
+
+
+def read_recipe(name: str) -> Sections:
+    """Read a recipe's sections (`data` and one a stage), each of known name."""
+    file = recipe_file(name)
+    try:
+        sections = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidError(f"`{file}` is not TOML: {error}") from None
+    except OSError as error:
+        raise InvalidError(f"`{file}` cannot be read: {error.strerror}") from None
+    faults = [
+        f"`[{key}]` is not a section{close(key, SECTIONS)}"
+        for key, value in sections.items()
+        if key not in {"data", *SECTIONS} or not isinstance(value, dict)
+    ]
+    if faults:
+        raise UsageError(f"`{file}`: {'; '.join(faults)}")
+    return sections
+
+
+def data_spec(section: Mapping[str, JsonValue], flags: Mapping[str, Any]) -> DataSpec:
+    """Build the data set's specification from a recipe's `[data]` and the flags given."""
+    return _checked(DataSpec, {**section, **_given(flags)}, "data")
+
+
+def stage_config(
+    stage: str,
+    section: Mapping[str, JsonValue] | None,
+    flags: Mapping[str, Any],
+    sets: Iterable[str] = (),
+) -> Any:
+    """Build and check a stage's config. All faults are told at once, in one `UsageError`."""
+    values = _merge(dict(section or {}), _given(flags))
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"`--set {text}` is not `key=value`", hint="--set lr=0.03")
+        values = _merge(values, _nested(key.split("."), _parse(value)))
+    config = SECTIONS[stage]
+    if config is Pretrain:
+        values = _split_settings(values)
+    return _checked(config, values, stage)
+
+
+def close(name: str, names: Iterable[str]) -> str:
+    """Suggest what was meant, or list what there is."""
+    names = list(names)
+    found = difflib.get_close_matches(name, names, n=1)
+    return f", did you mean `{found[0]}`?" if found else f"; there are {', '.join(names)}"
+
+
+def _split_settings(values: dict[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in values.items() if key not in Pretrain.model_fields}
+    kept = {key: value for key, value in values.items() if key not in own}
+    method = kept.get("method", Pretrain.model_fields["method"].default)
+    if method not in METHODS:
+        raise UsageError(f"`{method}` is not a method{close(str(method), METHODS)}")
+    try:
+        settings = load(METHODS[method]).Config.model_validate({**kept.get("settings", {}), **own})
+    except ValidationError as error:
+        known = [*Pretrain.model_fields, *load(METHODS[method]).Config.model_fields]
+        raise UsageError(_faults(error, "pretrain", known)) from None
+    return {**kept, "settings": settings.model_dump(mode="json")}
+
+
+def _checked(config: type[C], values: Mapping[str, Any], section: str) -> C:
+    try:
+        return config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_faults(error, section, config.model_fields)) from None
+
+
+def _faults(error: ValidationError, section: str, known: Iterable[str]) -> str:
+    lines = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(map(str, fault["loc"])) or section
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"`{key}` is not a setting of `{section}`{close(key, known)}")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"`{key}` = `{fault['input']}`: {message[0].lower()}{message[1:]}")
+    return f"`{section}`: {'; '.join(lines)}"
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flags.items() if value is not None}
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    return {keys[0]: _nested(keys[1:], value) if keys[1:] else value}
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(low)
+    for key, value in high.items():
+        inner = out.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        out[key] = _merge(inner, value) if both else value  # type: ignore[arg-type]
+    return out
+
+
+def _parse(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value

@@ -1,0 +1,61 @@
+"""Building a run's backbone, and getting it back from what `pretrain` left."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from spice_cli.catalog import BACKBONES, load
+from spice_cli.config import Pretrain
+from spice_cli.errors import InvalidError, UsageError
+from spice_cli.run.manifest import Stage
+from spice_cli.run.store import Run
+
+
+def build(name: str, config: Pretrain, size: int) -> nn.Module:
+    """Build a backbone for images of `size` pixels, with the weights still random."""
+    if name not in BACKBONES:
+        raise UsageError(f"`{name}` is not a backbone; there are {', '.join(BACKBONES)}")
+    module: nn.Module = load(BACKBONES[name])(size, width=config.width, stem=config.stem)
+    return module
+
+
+def pretrain_config(run: Run) -> Pretrain:
+    """Return the config that `pretrain` ran with."""
+    stored = run.record(Stage.PRETRAIN).config
+    return Pretrain.model_validate({k: v for k, v in stored.items() if k != "from"})
+
+
+def restore(run: Run, device: torch.device) -> nn.Module:
+    """Return the pretrained backbone in eval mode, on the device, channels last."""
+    backbone = build(pretrain_config(run).backbone, pretrain_config(run), image_size(run))
+    fill(backbone, run.read(Stage.PRETRAIN), "backbone.")
+    return backbone.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def image_size(run: Run) -> int:
+    """Return the side of the run's images in pixels."""
+    size = run.manifest.data.size
+    if size is None:
+        raise InvalidError(f"`{run.path}` has no images")
+    return size
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Load the tensors under `prefix`, every one of them and nothing else."""
+    own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    state = module.state_dict()
+    faults = [f"`{prefix}{name}` is missing" for name in state if name not in own]
+    faults += [f"`{prefix}{name}` is unknown" for name in own if name not in state]
+    faults += [
+        f"`{prefix}{name}` is {tuple(own[name].shape)}, not {tuple(state[name].shape)}"
+        for name in state
+        if name in own and own[name].shape != state[name].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise InvalidError(
+            f"the weights do not fit the backbone: {'; '.join(faults[:3])}{more}",
+            hint="name the backbone they were made with: `--backbone NAME --set width=W`",
+        )
+    module.load_state_dict(own)

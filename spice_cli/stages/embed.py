@@ -1,0 +1,53 @@
+"""Images and a backbone in, one unit-norm feature an image out."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spice_cli.config import Embed
+from spice_cli.ops.augment import plain
+from spice_cli.run.manifest import Stage
+from spice_cli.run.store import Run
+from spice_cli.stages.backbone import restore
+from spice_cli.stages.features import features, mirrored, strong_view, weak_view
+from spice_cli.stages.job import Job, Work
+
+
+def compute(job: Job[Embed]) -> dict[str, Tensor]:
+    """Embed every image, train and test, in data set order; with `views`, augmented ones too."""
+    config = job.config
+    images = job.images()
+    backbone = restore(job.run, job.device)
+    rounds = 1 + config.flip + 2 * config.views
+    with job.track.bar("embed", rounds * len(images)) as bar:
+
+        def embed(view: object) -> Tensor:
+            return features(
+                backbone,
+                images,
+                view,
+                job,
+                batch_size=config.batch_size,
+                bar=bar,  # type: ignore[arg-type]
+            )
+
+        embeddings = embed(plain)
+        if config.flip:
+            embeddings = F.normalize(embeddings + embed(mirrored))
+        out = {"embeddings": embeddings}
+        if config.views:
+            numbers = range(config.views)
+            weak = [embed(weak_view(config.weak, job.generator("weak", v))) for v in numbers]
+            strong = [
+                embed(strong_view(config.strong, job.generator("strong", v))) for v in numbers
+            ]
+            out |= {"weak": torch.stack(weak), "strong": torch.stack(strong)}
+    return out
+
+
+def reads(config: Embed, run: Run) -> tuple[Stage, ...]:
+    """Embedding reads the backbone."""
+    return (Stage.PRETRAIN,)
+
+
+WORK = Work(compute, reads)

@@ -1,0 +1,51 @@
+"""Unit-norm features of plain, weak and strong views, from a frozen backbone."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spice_cli.config import Strong, Weak
+from spice_cli.ops.augment import plain, strong, weak
+from spice_cli.stages.job import Job
+from spice_cli.track import Bar
+
+View = Callable[[Tensor], Tensor]
+
+
+@torch.no_grad()
+def features(
+    backbone: nn.Module,
+    images: Tensor,
+    view: View,
+    job: Job,  # type: ignore[type-arg]
+    *,
+    batch_size: int,
+    bar: Bar | None = None,
+) -> Tensor:
+    """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8."""
+    parts = []
+    for part in images.split(batch_size):
+        pixels = view(part).contiguous(memory_format=torch.channels_last)
+        with job.autocast():
+            pooled = backbone(pixels)
+        parts.append(F.normalize(pooled.float()))
+        if bar:
+            bar.advance(len(part))
+    return torch.cat(parts)
+
+
+def weak_view(config: Weak, generator: torch.Generator) -> View:
+    """Return the function that draws weak views."""
+    return lambda images: weak(images, generator, **config.model_dump())
+
+
+def strong_view(config: Strong, generator: torch.Generator) -> View:
+    """Return the function that draws strong views."""
+    return lambda images: strong(images, generator, **config.model_dump())
+
+
+def mirrored(images: Tensor) -> Tensor:
+    """Plain pixels of the mirror image."""
+    return plain(images.flip(-1))

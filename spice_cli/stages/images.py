@@ -1,0 +1,53 @@
+"""The images of a run, loaded once a process and checked against its manifest."""
+
+from collections.abc import Callable
+
+from spice_cli.config import DataSpec
+from spice_cli.data.dataset import Dataset, fingerprint
+from spice_cli.data.load import load
+from spice_cli.errors import InvalidError, MissingError
+from spice_cli.run.manifest import Data
+from spice_cli.run.store import Run
+
+_loaded: dict[DataSpec, tuple[Dataset, str]] = {}
+
+
+def load_once(spec: DataSpec, say: Callable[[str], None]) -> tuple[Dataset, str]:
+    """Return a data set and the fingerprint of its images."""
+    if spec not in _loaded:
+        _loaded.clear()
+        data = load(spec, say)
+        _loaded[spec] = data, fingerprint(data.images)
+    return _loaded[spec]
+
+
+def describe(spec: DataSpec, say: Callable[[str], None]) -> Data:
+    """Return what a manifest records of a data set."""
+    data, mark = load_once(spec, say)
+    return Data(
+        spec=spec,
+        name=spec.name,
+        train=data.train,
+        test=data.n - data.train,
+        size=data.images.shape[-1],
+        classes=data.classes,
+        bad=data.bad,
+        fingerprint=mark,
+    )
+
+
+def images_of(run: Run, say: Callable[[str], None]) -> Dataset:
+    """Return the run's data set; other images than it began with are an `InvalidError`."""
+    data = run.manifest.data
+    if data.spec is None:
+        raise MissingError(
+            f"`{run.path}` began with embeddings and has no images",
+            hint="start a run from images: `spice pretrain DATASET`",
+        )
+    found, mark = load_once(data.spec, say)
+    if mark != data.fingerprint:
+        raise InvalidError(
+            f"the images of `{data.name}` are not those that `{run.path}` began with",
+            hint="start another run: `--run PATH`",
+        )
+    return found

@@ -1,0 +1,111 @@
+"""Run one stage: skip it if it is up to date, compute it, store what it left."""
+
+import platform
+
+import torch
+
+from spice_cli import __version__
+from spice_cli.catalog import STAGES, load
+from spice_cli.config import Frozen
+from spice_cli.errors import UsageError
+from spice_cli.run.checkpoint import Checkpoint, fingerprint
+from spice_cli.run.log import Log
+from spice_cli.run.manifest import Environment, Stage
+from spice_cli.run.store import Run
+from spice_cli.stages.job import Job, Work
+from spice_cli.track import Track
+
+
+def perform(
+    run: Run,
+    stage: Stage,
+    config: Frozen,
+    *,
+    seed: int,
+    device: torch.device,
+    track: Track,
+    checkpoint_seconds: float = 20.0,
+    force: bool = False,
+) -> bool:
+    """Bring one stage up to date; return whether there was anything to do.
+
+    The caller holds the run's lock.
+    """
+    work: Work = load(STAGES[stage])
+    inputs = run.inputs(*work.reads(config, run))
+    resolved = config.model_dump(mode="json")
+    if not force and run.up_to_date(stage, resolved, inputs, seed):
+        track.say(f"`{stage}` is up to date")
+        return False
+    precision = choose_precision(getattr(config, "precision", "fp32"), device)
+    key = fingerprint(
+        config=resolved,
+        inputs=inputs,
+        seed=seed,
+        device=device.type,
+        precision=precision,
+        threads=torch.get_num_threads(),
+    )
+    checkpoint = Checkpoint(run.path, stage, key)
+    if force:
+        checkpoint.discard()
+    job = Job(
+        run=run,
+        stage=stage,
+        config=config,
+        seed=seed,
+        device=device,
+        precision=precision,
+        track=track,
+        checkpoint=checkpoint,
+        log=Log(run.path, stage),
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    tensors = work.compute(job)
+    run.write(
+        stage,
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        config=resolved,
+        inputs=inputs,
+        seed=seed,
+        environment=environment(device, precision),
+        seconds=job.seconds,
+    )
+    track.say(f"`{stage}` done in {job.seconds:.1f} s, wrote {run.path / stage}.safetensors")
+    return True
+
+
+def environment(device: torch.device, precision: str) -> Environment:
+    """Return what this process computes with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return Environment(
+        spice=__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        device=name,
+        precision=precision,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device that is there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UsageError(f"there is no device `{name}` here", hint="--device auto") from None
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Turn `auto` into `bf16` where the hardware multiplies it, else `fp32`."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu":
+        capable = torch.cpu.get_capabilities()
+        return "bf16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "fp32"
+    return "fp32"

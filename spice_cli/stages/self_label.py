@@ -1,0 +1,135 @@
+"""Embeddings in, cluster probabilities out: SPICE-Self on a frozen backbone."""
+
+import time
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from spice_cli.catalog import HEADS, load
+from spice_cli.config import SelfLabel
+from spice_cli.errors import UsageError
+from spice_cli.run.manifest import Stage
+from spice_cli.run.store import Run
+from spice_cli.stages.backbone import restore
+from spice_cli.stages.features import features, strong_view, weak_view
+from spice_cli.stages.job import Job, Work, check_shares
+
+PairOfViews = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""From rows (m,) to the features of one weak and one strong view of each (m, d)."""
+
+LABELLED = {"code": 500, "paper": 100}
+"""Images labelled together, a cluster: 5,000 and 1,000 at ten clusters."""
+
+
+def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
+    """Train all heads on the training rows and keep the epoch and head of the lowest loss."""
+    config, data = job.config, job.run.manifest.data
+    clusters = cluster_count(config.clusters, data.classes)
+    stored = {k: v.to(job.device) for k, v in job.run.read(Stage.EMBED).items()}
+    everything = stored["embeddings"]
+    embeddings = everything[: data.train]
+    n = len(embeddings)
+    batch = min(config.batch or LABELLED[config.variant] * clusters, n)
+    if batch < clusters:
+        raise UsageError(f"{clusters} clusters are too many for {batch} images labelled together")
+    views = _views(job, stored)
+    head = load(HEADS[config.method])(
+        everything.shape[1], clusters, config, job.generator("initialisation")
+    )
+    best = deepcopy(head.heads)
+    parts = {"heads": head.heads, "optimizer": head.optimizer, "best": best}
+    done = job.resume(parts)
+    rounds = n // batch
+    with job.track.bar(
+        "self-label", config.epochs * rounds * batch, done=done * rounds * batch
+    ) as bar:
+        for epoch in range(done + 1, config.epochs + 1):
+            started = time.monotonic()
+            generator = job.generator(epoch)
+            loss = torch.zeros((), device=job.device)
+            for _ in range(rounds):
+                rows = torch.randperm(n, generator=generator, device=job.device)[:batch]
+                weak, strong = views(rows, generator)
+                index = head.label(embeddings[rows], weak)
+                loss += head.train(strong, index, generator) / rounds
+                bar.advance(batch)
+            losses, probs = head.score(embeddings)
+            if losses.min() < best.losses.min():
+                best.load_state_dict({**head.heads.state_dict(), "losses": losses})
+            sizes = torch.bincount(probs[losses.argmin()].argmax(1), minlength=clusters)
+            seconds = time.monotonic() - started
+            record = {
+                "epoch": epoch,
+                "loss": float(loss),
+                "selection_loss": float(losses.min()),
+                "head": int(losses.argmin()),
+                "largest_share": float(sizes.max() / n),
+                "empty": int((sizes == 0).sum()),
+                "seconds": round(seconds, 3),
+                "images_per_second": round(rounds * batch / seconds, 1),
+            }
+            job.note(record)
+            bar.line(
+                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}  "
+                f"selection loss {record['selection_loss']:.4f} (head {record['head']})  "
+                f"{record['images_per_second']:,.0f} images/s"
+            )
+            check_shares(job.stage, sizes)
+            job.save(epoch, parts)
+    with torch.no_grad():
+        probs = best(everything)[best.losses.argmin()].softmax(-1)
+    state = {f"heads.{name}": value for name, value in best.named_parameters()}
+    return {**state, "losses": best.losses, "probs": probs}
+
+
+def cluster_count(asked: int | None, declared: int | None) -> int:
+    """Return how many clusters to find; knowing neither is a `UsageError`."""
+    if asked is None and declared is None:
+        raise UsageError(
+            "how many clusters? the data set declares no classes", hint="pass `--clusters K`"
+        )
+    return asked or declared or 0
+
+
+def _views(job: Job[SelfLabel], stored: dict[str, Tensor]) -> PairOfViews:
+    config = job.config
+    if uses_images(config, job.run):
+        images = job.images()
+        backbone = restore(job.run, job.device)
+
+        def live(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            part = images[rows]
+            weak, strong = weak_view(config.weak, generator), strong_view(config.strong, generator)
+            one = features(backbone, part, weak, job, batch_size=512)
+            return one, features(backbone, part, strong, job, batch_size=512)
+
+        return live
+    plain = stored["embeddings"][None]
+    weak, strong = stored.get("weak", plain), stored.get("strong", plain)
+
+    def cached(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        draw = [
+            torch.randint(len(views), rows.shape, generator=generator, device=rows.device)
+            for views in (weak, strong)
+        ]
+        return weak[draw[0], rows], strong[draw[1], rows]
+
+    return cached
+
+
+def uses_images(config: SelfLabel, run: Run) -> bool:
+    """Tell whether views go through the backbone: never if the run has no images."""
+    stored = run.record(Stage.EMBED).tensors
+    if run.manifest.data.spec is None or Stage.PRETRAIN not in run.manifest.stages:
+        return False
+    return config.views == "live" or (config.views == "auto" and "weak" not in stored)
+
+
+def reads(config: SelfLabel, run: Run) -> tuple[Stage, ...]:
+    """Self-labelling reads the embeddings, and for live views the backbone."""
+    return (Stage.PRETRAIN, Stage.EMBED) if uses_images(config, run) else (Stage.EMBED,)
+
+
+WORK = Work(compute, reads)

@@ -1,0 +1,155 @@
+"""Reliable labels in, a classifier of all images out: semi-supervised retraining."""
+
+import time
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from spice_cli.catalog import SEMI, load
+from spice_cli.config import Semi
+from spice_cli.models.classifier import Classifier
+from spice_cli.ops.augment import plain
+from spice_cli.ops.schedule import cosine_7_16, ema_decay
+from spice_cli.run.manifest import Stage
+from spice_cli.run.store import Run
+from spice_cli.stages.backbone import build, image_size, pretrain_config, restore
+from spice_cli.stages.features import View, strong_view, weak_view
+from spice_cli.stages.job import Job, Work, check_shares
+
+ROUND = 50
+"""Steps between two lines of the log, and the least between two checkpoints."""
+
+
+def compute(job: Job[Semi]) -> dict[str, Tensor]:
+    """Train on the training rows; what counts is the last moving average, picked by nothing."""
+    config, device = job.config, job.device
+    images = job.images()
+    pool = images[: job.run.manifest.data.train]
+    chosen = job.run.read(Stage.SELECT_RELIABLE)
+    index, label = chosen["index"].to(device), chosen["label"].to(device)
+    model = _model(job, int(label.max()) + 1)
+    average = deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.SGD(
+        _groups(model, config.weight_decay),
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=True,
+        fused=True,
+    )
+    parts = {"model": model, "average": average, "optimizer": optimizer}
+    done = job.resume(parts)
+    rounds = -(-config.steps // ROUND)
+    step_images = config.batch_size * (1 + config.ratio)
+    loss_of = load(SEMI[config.method])
+    with job.track.bar(
+        "semi", config.steps * step_images, done=min(done * ROUND, config.steps) * step_images
+    ) as bar:
+        for number in range(done + 1, rounds + 1):
+            started = time.monotonic()
+            generator = job.generator(number)
+            weak, strong = weak_view(config.weak, generator), strong_view(config.strong, generator)
+            total = torch.zeros(2, device=device)
+            steps = range((number - 1) * ROUND, min(number * ROUND, config.steps))
+            for step in steps:
+                rate = cosine_7_16(step, config.steps, base=config.lr)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                known = _draw(len(index), config.batch_size, generator)
+                others = _draw(len(pool), config.batch_size * config.ratio, generator)
+                views = [
+                    _pixels(weak, pool[index[known]]),
+                    _pixels(weak, pool[others]),
+                    _pixels(strong, pool[others]),
+                ]
+                with job.autocast():
+                    loss, sure = loss_of(
+                        model,
+                        views[0],
+                        label[known],
+                        *views[1:],
+                        threshold=config.threshold,
+                        weight=config.weight,
+                    )
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                _follow(average, model, ema_decay(step, config.ema))
+                total += torch.stack([loss.detach(), sure])
+                bar.advance(step_images)
+            loss, sure = (total / len(steps)).tolist()
+            seconds = time.monotonic() - started
+            record = {
+                "epoch": number,
+                "step": steps.stop,
+                "loss": loss,
+                "confident": sure,
+                "lr": rate,
+                "seconds": round(seconds, 3),
+                "images_per_second": round(len(steps) * step_images / seconds, 1),
+            }
+            job.note(record)
+            left = (config.steps - steps.stop) * seconds / len(steps)
+            bar.line(
+                f"step {steps.stop}/{config.steps}  loss {loss:.4f}  confident {sure:.0%}  "
+                f"{record['images_per_second']:,.0f} images/s  {left:,.0f} s left"
+            )
+            job.save(number, parts)
+    probs = _predict(average.eval(), images, job)
+    check_shares(job.stage, torch.bincount(probs.argmax(1), minlength=probs.shape[1]))
+    return {**{f"model.{k}": v for k, v in average.state_dict().items()}, "probs": probs}
+
+
+def _model(job: Job[Semi], clusters: int) -> nn.Module:
+    config, stored = job.config, pretrain_config(job.run)
+    with job.seeded():
+        if config.init == "pretrain":
+            backbone = restore(job.run, job.device)
+        else:
+            backbone = build(config.backbone or stored.backbone, stored, image_size(job.run))
+        model = Classifier(backbone, clusters)
+    return model.to(job.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """No decay for what batch norm scales and shifts by, as in FixMatch, nor for biases."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _draw(n: int, size: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(n, (size,), generator=generator, device=generator.device)
+
+
+def _pixels(view: View, images: Tensor) -> Tensor:
+    return view(images).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the average's parameters towards the model's; copy the buffers, as the reference."""
+    old, new = list(average.parameters()), list(model.parameters())
+    torch._foreach_lerp_(old, new, 1 - decay)
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, images: Tensor, job: Job[Semi]) -> Tensor:
+    parts = []
+    for part in images.split(512):
+        with job.autocast():
+            logits = model(_pixels(plain, part))
+        parts.append(logits.float().softmax(1))
+    return torch.cat(parts)
+
+
+def reads(config: Semi, run: Run) -> tuple[Stage, ...]:
+    """Retraining reads the reliable labels and the backbone (its architecture, at the least)."""
+    return (Stage.PRETRAIN, Stage.SELECT_RELIABLE)
+
+
+WORK = Work(compute, reads)

@@ -1,0 +1,96 @@
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spice_cli.data.decode import decode, dimensions
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def test_rgb_pixels_come_out_as_they_went_in() -> None:
+    pixels = noise(8, 8, 3)
+    out = decode(encode(Image.fromarray(pixels)), 8)
+    assert out.dtype == np.uint8
+    assert np.array_equal(out, pixels.transpose(2, 0, 1))
+
+
+def test_bytes_and_a_path_give_the_same(tmp_path: Path) -> None:
+    content = encode(Image.fromarray(noise(9, 7, 3)))
+    (tmp_path / "a.png").write_bytes(content)
+    assert np.array_equal(decode(tmp_path / "a.png", 5), decode(content, 5))
+    assert dimensions(content) == dimensions(tmp_path / "a.png") == (7, 9)
+
+
+def test_grey_is_repeated_over_the_channels() -> None:
+    pixels = noise(8, 8)
+    out = decode(encode(Image.fromarray(pixels)), 8)
+    assert np.array_equal(out, np.stack([pixels] * 3))
+
+
+def test_transparency_is_laid_on_white() -> None:
+    pixels = noise(8, 8, 4)
+    alpha = pixels[..., 3:] / 255
+    expected = pixels[..., :3] * alpha + 255 * (1 - alpha)
+    out = decode(encode(Image.fromarray(pixels)), 8)
+    assert np.abs(out.transpose(1, 2, 0) - expected).max() <= 1
+
+
+def test_a_transparent_palette_colour_becomes_white() -> None:
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([0, 0, 0, 200, 10, 30])
+    image.putpixel((0, 0), 1)
+    out = decode(encode(image, transparency=0), 8)
+    assert out[:, 0, 0].tolist() == [200, 10, 30]
+    assert (out[:, 1:] == 255).all()
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    pixels = np.array([[0, 257, 128 * 257, 65535]] * 4, np.uint16)
+    out = decode(encode(Image.fromarray(pixels)), 4)
+    assert out[0, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_cmyk_is_converted() -> None:
+    out = decode(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"), 8)
+    assert np.abs(out.mean((1, 2)) - [255, 0, 0]).max() < 8
+
+
+def test_exif_orientation_is_honoured() -> None:
+    pixels = noise(8, 8, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = decode(encode(Image.fromarray(pixels), exif=exif), 8)
+    assert np.array_equal(out.transpose(1, 2, 0), np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize(("width", "height"), [(30, 20), (20, 31), (7, 5)])
+def test_the_centre_square_is_resized(width: int, height: int) -> None:
+    image = Image.fromarray(noise(height, width, 3))
+    short = min(width, height)
+    left, top = (width - short) // 2, (height - short) // 2
+    square = image.crop((left, top, left + short, top + short))
+    expected = np.asarray(square.resize((10, 10), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    assert np.array_equal(decode(encode(image), 10), expected)
+
+
+def test_the_first_frame_of_an_animation_counts() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    out = decode(encode(frames[0], "GIF", save_all=True, append_images=frames[1:]), 8)
+    assert out[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_other_formats_never_reach_a_decoder() -> None:
+    content = encode(Image.new("RGB", (8, 8)), "EPS")
+    with pytest.raises(OSError, match="cannot identify"):
+        decode(content, 8)

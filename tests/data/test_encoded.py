@@ -1,0 +1,105 @@
+import threading
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from spice_cli.config import DataSpec
+from spice_cli.data import encoded
+from spice_cli.data.encoded import Item, decode_all
+from spice_cli.errors import InvalidError, UsageError
+
+SPEC = DataSpec(name="x")
+SKIP = DataSpec(name="x", skip_bad=True)
+
+
+def png(value: int, side: int = 8) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (side, side), (value, value, value)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def items(count: int, bad: tuple[int, ...] = ()) -> list[Item]:
+    return [(f"i{i}", png(i)[:40] if i in bad else png(i)) for i in range(count)]
+
+
+def test_images_keep_their_order_over_chunks_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(encoded, "CHUNK", 4)
+    found = items(50)
+    out = decode_all(lambda: found, 30, 50, SPEC, print)
+    assert out.images[:, 0, 0, 0].tolist() == list(range(50))
+    assert (out.train, out.bad, out.kept.tolist()) == (30, (), list(range(50)))
+
+
+def test_no_more_than_a_chunk_a_thread_is_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(encoded, "CHUNK", 4)
+    taken, decoded, ahead, lock = 0, 0, [0], threading.Lock()
+    original = encoded.decode
+
+    def counting(source: bytes, side: int) -> np.ndarray:
+        nonlocal decoded
+        with lock:
+            decoded += 1
+        return original(source, side)
+
+    def stream() -> object:
+        nonlocal taken
+        for item in items(40):
+            taken += 1
+            ahead.append(taken - decoded)
+            yield item
+
+    monkeypatch.setattr(encoded, "decode", counting)
+    decode_all(stream, 40, 40, DataSpec(name="x", size=8), print)  # type: ignore[arg-type]
+    assert decoded == 40
+    assert max(ahead) <= 8
+
+
+def test_bad_images_are_counted_and_the_first_five_named() -> None:
+    found = items(20, bad=(1, 3, 5, 7, 9, 11))
+    with pytest.raises(InvalidError, match="6 of 20") as caught:
+        decode_all(lambda: found, 20, 20, SPEC, print)
+    assert "`i1`, `i3`, `i5`, `i7`, `i9`, ..." in str(caught.value)
+    assert "--skip-bad" in caught.value.hint
+
+
+def test_skipped_images_leave_both_splits_aligned() -> None:
+    found = [*items(10, bad=(0, 4, 8)), ("none", None)]
+    said: list[str] = []
+    out = decode_all(lambda: found, 6, 11, SKIP, said.append)
+    assert out.images[:, 0, 0, 0].tolist() == out.kept.tolist() == [1, 2, 3, 5, 6, 7, 9]
+    assert out.train == 4
+    assert out.bad == ("i0", "i4", "i8", "none")
+    assert "4 of 11" in said[-1]
+
+
+@pytest.mark.parametrize("spec", [SPEC, SKIP, DataSpec(name="x", size=8, skip_bad=True)])
+def test_nothing_readable_is_an_error_even_when_skipping(spec: DataSpec) -> None:
+    found = items(3, bad=(0, 1, 2))
+    with pytest.raises(InvalidError, match="no image in `x` can be read"):
+        decode_all(lambda: found, 3, 3, spec, print)
+
+
+def test_a_decompression_bomb_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    found = [*items(2), ("warned", png(9, 12)), ("refused", png(9, 30))]
+    out = decode_all(lambda: found, 4, 4, SKIP, print)
+    assert out.bad == ("warned", "refused")
+
+
+def test_images_of_several_sizes_are_resized_and_it_is_said() -> None:
+    said: list[str] = []
+    found: list[Item] = [("a", png(1, 8)), ("b", png(2, 30))]
+    out = decode_all(lambda: found, 2, 2, SPEC, said.append)
+    assert out.images.shape == (2, 3, 96, 96)
+    assert out.images.is_contiguous()
+    assert any("2 sizes" in message for message in said)
+
+
+def test_split_without_test_images_stops_before_anything_is_decoded() -> None:
+    with pytest.raises(UsageError, match="no test images"):
+        decode_all(lambda: 1 / 0, 5, 5, DataSpec(name="x", protocol="split"), print)  # type: ignore

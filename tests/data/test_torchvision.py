@@ -1,0 +1,126 @@
+import hashlib
+import pickle
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets
+
+from spice_cli.config import DataSpec
+from spice_cli.data.load import load
+from spice_cli.data.torchvision import CIFAR100_20
+from spice_cli.errors import MissingError
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, BytesIO(content))
+    return buffer.getvalue()
+
+
+def install(monkeypatch: pytest.MonkeyPatch, kind: str, key: str, counts: dict[str, int]) -> bytes:
+    """Make torchvision's class expect a tiny archive of its own format, and return it."""
+    base = getattr(datasets, kind)
+    rng = np.random.default_rng(0)
+    files, lists = {}, {}
+    for part, count in counts.items():
+        pixels = rng.integers(0, 256, (count, 3072), np.uint8)
+        labels = [int(y) for y in rng.integers(0, 100 if key == "fine_labels" else 10, count)]
+        files[part] = pickle.dumps({"data": pixels, key: labels})
+        lists[part] = [[part, md5(files[part])]]
+    files[base.meta["filename"]] = pickle.dumps({base.meta["key"]: ["a", "b"]})
+    content = archive({f"{base.base_folder}/{name}": data for name, data in files.items()})
+
+    class Tiny(base):
+        train_list: ClassVar = lists["train"]
+        test_list: ClassVar = lists["test"]
+        meta: ClassVar = {**base.meta, "md5": md5(files[base.meta["filename"]])}
+        tgz_md5 = md5(content)
+        url = "http://127.0.0.1:9/" + base.filename
+
+    monkeypatch.setattr(datasets, kind, Tiny)
+    return content
+
+
+def test_cifar10_is_read_out_of_an_archive_that_lies_in_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = install(monkeypatch, "CIFAR10", "labels", {"train": 5, "test": 3})
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(content)
+    data = load(DataSpec(name="cifar10", root=str(tmp_path), protocol="split"), lambda _: None)
+    parts = [datasets.CIFAR10(tmp_path, train=train) for train in (True, False)]
+    expected = np.concatenate([part.data for part in parts]).transpose(0, 3, 1, 2)
+    assert np.array_equal(data.images.numpy(), expected)
+    assert data.images.is_contiguous()
+    assert (data.n, data.train, data.classes) == (8, 5, 10)
+    labels = data.read_labels()
+    assert labels is not None
+    assert labels.tolist() == parts[0].targets + parts[1].targets
+    assert capsys.readouterr().out == ""
+
+
+def test_cifar100_is_labelled_by_superclass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = install(monkeypatch, "CIFAR100", "fine_labels", {"train": 30, "test": 10})
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(content)
+    monkeypatch.setenv("SPICE_DATA", str(tmp_path))
+    data = load(DataSpec(name="cifar100-20"), lambda _: None)
+    fine = [y for t in (True, False) for y in datasets.CIFAR100(tmp_path, train=t).targets]
+    labels = data.read_labels()
+    assert labels is not None
+    assert all(f in CIFAR100_20[y][1] for f, y in zip(fine, labels.tolist(), strict=True))
+    assert (data.n, data.train, data.classes) == (40, 40, 20)
+
+
+def test_the_superclasses_partition_the_hundred_classes() -> None:
+    fine = [label for _, labels in CIFAR100_20 for label in labels]
+    assert len(CIFAR100_20) == 20
+    assert sorted(fine) == list(range(100))
+
+
+def test_stl10_is_train_and_test_without_the_unlabelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tiny:
+        def __init__(self, root: str, split: str, download: bool) -> None:
+            n = {"train": 3, "test": 5}[split]
+            fill = {"train": 1, "test": 2}[split]
+            self.data = np.full((n, 3, 96, 96), fill, np.uint8).transpose(0, 1, 3, 2)
+            self.labels = np.arange(n, dtype=np.uint8)
+
+    monkeypatch.setattr(datasets, "STL10", Tiny)
+    data = load(DataSpec(name="stl10", root=str(tmp_path), protocol="split"), lambda _: None)
+    assert data.images[:, 0, 0, 0].tolist() == [1] * 3 + [2] * 5
+    assert data.train == 3
+    labels = data.read_labels()
+    assert labels is not None
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_offline_one_error_says_which_file_goes_where(
+    broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = install(monkeypatch, "CIFAR10", "labels", {"train": 5, "test": 3})
+    if broken:
+        (tmp_path / "cifar-10-python.tar.gz").write_bytes(content[:-10])
+    said: list[str] = []
+    with pytest.raises(MissingError, match="`cifar10` is not in") as caught:
+        load(DataSpec(name="cifar10", root=str(tmp_path)), said.append)
+    assert "`cifar-10-python.tar.gz`" in caught.value.hint
+    assert f"`{tmp_path}`" in caught.value.hint
+    assert "downloading" in said[0]

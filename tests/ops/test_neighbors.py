@@ -1,0 +1,81 @@
+import faiss
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from spice_cli.ops.neighbors import nearest, top
+
+
+def integers(n: int, d: int, seed: int, largest: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(-largest, largest + 1, (n, d), generator=generator).float()
+
+
+def slow_nearest(x: Tensor, k: int) -> list[list[int]]:
+    rows = x.tolist()
+    found = []
+    for i, a in enumerate(rows):
+        similar = [sum(p * q for p, q in zip(a, b, strict=True)) for b in rows]
+        others = sorted((j for j in range(len(rows)) if j != i), key=lambda j: (-similar[j], j))
+        found.append([i, *others][:k])
+    return found
+
+
+@settings(deadline=None)
+@given(st.integers(1, 25), st.integers(1, 4), st.integers(0, 10**6), st.data())
+def test_equals_a_slow_loop_with_ties_and_duplicates(n: int, d: int, seed: int, data) -> None:
+    x = integers(n, d, seed)
+    k, block = data.draw(st.integers(1, n)), data.draw(st.none() | st.integers(1, n))
+    assert nearest(x, k, block=block).tolist() == slow_nearest(x, k)
+
+
+def test_equal_rows_are_neighbours_in_index_order() -> None:
+    assert nearest(torch.ones(5, 3), 3).tolist() == [
+        [0, 1, 2],
+        [1, 0, 2],
+        [2, 0, 1],
+        [3, 0, 1],
+        [4, 0, 1],
+    ]
+
+
+def test_equals_faiss_on_random_unit_rows() -> None:
+    x = F.normalize(torch.randn(700, 32, generator=torch.Generator().manual_seed(0)))
+    index = faiss.IndexFlatIP(32)
+    index.add(x.numpy())
+    similarity, found = index.search(x.numpy(), 20)
+    ours = nearest(x, 20, block=128)
+    ours_similarity = torch.einsum("nd,nkd->nk", x, x[ours])
+    torch.testing.assert_close(ours_similarity, torch.from_numpy(similarity), atol=1e-5, rtol=0)
+    assert (ours == torch.from_numpy(found)).float().mean() > 0.999
+
+
+def test_itself_comes_first_even_where_a_longer_row_is_more_similar() -> None:
+    assert nearest(torch.tensor([[1.0], [9.0]]), 2).tolist() == [[0, 1], [1, 0]]
+
+
+def test_progress_counts_every_row_once() -> None:
+    done: list[int] = []
+    nearest(integers(10, 2, 0), 2, block=4, progress=done.append)
+    assert done == [4, 4, 2]
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_k_beyond_the_rows_is_refused(k: int) -> None:
+    with pytest.raises(ValueError, match="k must be within 1 and 3"):
+        nearest(torch.eye(3), k)
+
+
+scores = st.sampled_from([-torch.inf, -2.5, -1.0, -0.0, 0.0, 1e-40, 0.25, 3.0, torch.inf])
+
+
+@settings(deadline=None)
+@given(st.lists(scores, min_size=1, max_size=20), st.data())
+def test_top_equals_a_stable_descending_sort(drawn: list[float], data) -> None:
+    x = torch.tensor([drawn, drawn[::-1]])
+    k = data.draw(st.integers(1, len(drawn)))
+    expected = torch.sort(x, dim=1, descending=True, stable=True).indices[:, :k]
+    assert torch.equal(top(x, k), expected)
