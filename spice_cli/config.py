@@ -1,15 +1,16 @@
 """What a person may choose. Torch-free, frozen, strict about unknown keys; each default once.
 
 Where the paper (https://arxiv.org/abs/2103.09382, first version) and its released code differ,
-`variant` picks a side and every single setting can still be set; `None` means what the variant says.
+`variant` picks a side and every single setting can still be set; `None` is what the variant says.
 """
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Area = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Precision = Literal["auto", "bf16", "fp32"]
 Variant = Literal["code", "paper"]
@@ -43,21 +44,28 @@ class Views(Frozen):
 
     size: Annotated[int, Field(ge=4)] | None = None
     """Side of a view in pixels; none is the image's own."""
-    crop: tuple[Positive, Positive] = (0.2, 1.0)
+    crop: tuple[Area, Area] = (0.2, 1.0)
     """Share of the image's area that a crop keeps."""
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     flip: Share = 0.5
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest rotation in degrees, either way."""
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
+    brightness: Annotated[float, Field(ge=0)] = 0.4
+    contrast: Annotated[float, Field(ge=0)] = 0.4
+    saturation: Annotated[float, Field(ge=0)] = 0.4
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     jitter: Share = 0.8
     """How often the four colour changes above are applied."""
     gray: Share = 0.2
     blur: Share = 0.5
     blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
+
+    @field_validator("crop", "ratio", "blur_sigma")
+    @classmethod
+    def _ordered(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        if pair[0] > pair[1]:
+            raise ValueError("the lower bound comes first")
+        return pair
 
 
 class Weak(Frozen):
@@ -85,8 +93,8 @@ class Pretrain(Frozen):
     method: str = "moco"
     backbone: str = "resnet18"
     stem: Literal["auto", "small", "pool", "imagenet"] = "auto"
-    width: Count = 64
-    """Channels of the first stage."""
+    width: Count | None = None
+    """Channels of the first stage; none is the backbone's own."""
     epochs: Count = 200
     batch_size: Annotated[int, Field(ge=2)] = 512
     lr: Positive = 0.06

@@ -12,7 +12,7 @@ class Bar(Protocol):
         """Count `images` more as done."""
 
     def line(self, text: str) -> None:
-        """End an epoch: a plain line where there is no terminal, the bar's caption where there is."""
+        """End an epoch: the bar's caption on a terminal, a plain line elsewhere."""
 
 
 class Track(Protocol):

@@ -13,7 +13,9 @@ def test_flags_win_over_the_recipe_and_the_recipe_over_defaults() -> None:
 
 
 def test_set_reaches_into_tables_and_parses_values() -> None:
-    config = stage_config("pretrain", {}, {}, ["views.flip=0", "views.crop=[0.5, 1]", "method=simclr"])
+    config = stage_config(
+        "pretrain", {}, {}, ["views.flip=0", "views.crop=[0.5, 1]", "method=simclr"]
+    )
     assert config.views.flip == 0
     assert config.views.crop == (0.5, 1.0)
     assert config.views.hue == 0.1
@@ -44,8 +46,18 @@ def test_a_setting_without_a_key_or_value_is_refused(text: str) -> None:
 def test_the_variants_fill_in_what_code_and_paper_say() -> None:
     code = stage_config("select-reliable", {}, {})
     paper = stage_config("select-reliable", {}, {"variant": "paper"})
-    assert (code.agreement, code.strict, code.confidence, code.balance) == (0.99, False, 0.99, "smallest")
-    assert (paper.agreement, paper.strict, paper.confidence, paper.balance) == (0.95, True, 0.0, "none")
+    assert (code.agreement, code.strict, code.confidence, code.balance) == (
+        0.99,
+        False,
+        0.99,
+        "smallest",
+    )
+    assert (paper.agreement, paper.strict, paper.confidence, paper.balance) == (
+        0.95,
+        True,
+        0.0,
+        "none",
+    )
     assert stage_config("select-reliable", {"agreement": 0.9}, {}).agreement == 0.9
     assert stage_config("self-label", {}, {}).passes == 8
     assert stage_config("self-label", {}, {"variant": "paper"}).passes == 1

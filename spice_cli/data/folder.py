@@ -30,9 +30,8 @@ def folder(spec: DataSpec, say: Say) -> Dataset:
         if not files:
             raise _empty(split)
     files = [file for _, found in splits for file in found]
-    classes = [label for split, found in splits for label in _classes(split, found)]
-    declared = sorted({label for label in classes if label is not None})
-    names = tuple(declared) if len(declared) > 1 else None
+    declared = {name for split, found in splits for name in _classes(split, found)} - {None}
+    names = tuple(sorted(filter(None, declared))) if len(declared) > 1 else None
     paths = [_text(file.relative_to(root)) for file in files]
     decoded = decode_all(
         lambda: zip(paths, files, strict=True), len(splits[0][1]), len(files), spec, say
@@ -42,7 +41,8 @@ def folder(spec: DataSpec, say: Say) -> Dataset:
         if names is None:
             return None
         numbers = {name: number for number, name in enumerate(names)}
-        labels = np.array([-1 if label is None else numbers[label] for label in classes])
+        classes = [name for split, found in splits for name in _classes(split, found)]
+        labels = np.array([numbers[name] if name else -1 for name in classes])
         return as_labels(labels[decoded.kept.numpy()], "class folders")
 
     return Dataset(

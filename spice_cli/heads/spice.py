@@ -90,7 +90,7 @@ class Spice:
                 if self.config.entropy:
                     loss = loss - self.config.entropy * mean_entropy(logits.softmax(-1))
                 self.optimizer.zero_grad()
-                loss.mean().backward()
+                torch.autograd.backward(loss.mean())
                 self.optimizer.step()
                 losses.append(loss.detach().mean())
         return torch.stack(losses).mean()

@@ -42,13 +42,13 @@ def normalized_mutual_information(
     Two trivial labellings (one cluster, one class) agree fully, as scikit-learn has it.
     """
     table = contingency(predicted, target)
-    if len(table) == table.shape[1] and len(table) <= 1:
-        return 1.0
-    joint = table.double() / table.sum()
-    clusters, classes = _entropy(joint.sum(1)), _entropy(joint.sum(0))
-    mutual = max(clusters + classes - _entropy(joint), 0.0)
+    if min(table.shape) <= 1:
+        return float(len(table) == table.shape[1])
+    total = table.sum()
+    clusters, classes = _entropy(table.sum(1), total), _entropy(table.sum(0), total)
+    mutual = max(clusters + classes - _entropy(table, total), 0.0)
     scale = (clusters + classes) / 2 if average == "arithmetic" else (clusters * classes) ** 0.5
-    return mutual / scale if scale > 0 else 0.0
+    return mutual / scale
 
 
 def adjusted_rand_index(predicted: Tensor, target: Tensor) -> float:
@@ -110,8 +110,8 @@ def _share(right: Tensor, table: Tensor) -> float:
     return int(right.sum()) / int(table.sum()) if table.numel() else 1.0
 
 
-def _entropy(shares: Tensor) -> float:
-    return float(torch.special.entr(shares).sum())
+def _entropy(counts: Tensor, total: Tensor) -> float:
+    return float(torch.special.entr(counts.double() / total).sum())
 
 
 def _pairs(counts: Tensor) -> int:

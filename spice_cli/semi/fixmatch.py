@@ -17,8 +17,8 @@ def fixmatch(
     *,
     threshold: float,
     weight: float,
-) -> tuple[Tensor, Tensor]:
-    """Return the loss () and the share () of unlabelled images that were confident.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss (), and of each unlabelled image its guess (u,) and if that was sure (u,).
 
     `labelled` (b, 3, h, w) are weak views with reliable labels `label` (b,); `weak` and `strong`
     (u, 3, h, w) are two views of the same unlabelled images. All go through the model at once, so
@@ -29,4 +29,4 @@ def fixmatch(
     confidence, guess = calm.detach().softmax(1).max(1)
     sure = (confidence >= threshold).float()
     taught = (F.cross_entropy(shaken, guess, reduction="none") * sure).mean()
-    return F.cross_entropy(known, label) + weight * taught, sure.mean()
+    return F.cross_entropy(known, label) + weight * taught, guess, sure

@@ -8,15 +8,21 @@ from torch import Tensor, nn
 from spice_cli.catalog import BACKBONES, load
 from spice_cli.config import Pretrain
 from spice_cli.errors import InvalidError, UsageError
+from spice_cli.models.backbone import Backbone
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 
 
-def build(name: str, config: Pretrain, size: int) -> nn.Module:
-    """Build a backbone for images of `size` pixels, with the weights still random."""
+def build(name: str, config: Pretrain, size: int) -> Backbone:
+    """Build a backbone for images of `size` pixels, with the weights still random.
+
+    Width and stem are those of the config if the backbone is, else the backbone's own.
+    """
     if name not in BACKBONES:
         raise UsageError(f"`{name}` is not a backbone; there are {', '.join(BACKBONES)}")
-    module: nn.Module = load(BACKBONES[name])(size, width=config.width, stem=config.stem)
+    ours = name == config.backbone
+    width, stem = (config.width, config.stem) if ours else (None, "auto")
+    module: Backbone = load(BACKBONES[name])(size, width=width, stem=stem)
     return module
 
 
@@ -26,7 +32,7 @@ def pretrain_config(run: Run) -> Pretrain:
     return Pretrain.model_validate({k: v for k, v in stored.items() if k != "from"})
 
 
-def restore(run: Run, device: torch.device) -> nn.Module:
+def restore(run: Run, device: torch.device) -> Backbone:
     """Return the pretrained backbone in eval mode, on the device, channels last."""
     backbone = build(pretrain_config(run).backbone, pretrain_config(run), image_size(run))
     fill(backbone, run.read(Stage.PRETRAIN), "backbone.")

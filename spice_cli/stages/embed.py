@@ -9,7 +9,7 @@ from spice_cli.ops.augment import plain
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
-from spice_cli.stages.features import features, mirrored, strong_view, weak_view
+from spice_cli.stages.features import View, features, mirrored, strong_view, weak_view
 from spice_cli.stages.job import Job, Work
 
 
@@ -21,14 +21,14 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
     rounds = 1 + config.flip + 2 * config.views
     with job.track.bar("embed", rounds * len(images)) as bar:
 
-        def embed(view: object) -> Tensor:
+        def embed(view: View) -> Tensor:
             return features(
                 backbone,
                 images,
                 view,
                 job,
                 batch_size=config.batch_size,
-                bar=bar,  # type: ignore[arg-type]
+                bar=bar,
             )
 
         embeddings = embed(plain)
@@ -46,7 +46,7 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
 
 
 def reads(config: Embed, run: Run) -> tuple[Stage, ...]:
-    """Embedding reads the backbone."""
+    """Read the backbone."""
     return (Stage.PRETRAIN,)
 
 

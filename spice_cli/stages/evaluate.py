@@ -226,4 +226,3 @@ def _cells(
             row += [names[int(top.argmax())], f"{int(top.max()) / size:.3f}"] if size else ["-"] * 2
         rows.append(row)
     return rows
-

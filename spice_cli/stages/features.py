@@ -26,7 +26,7 @@ def features(
 ) -> Tensor:
     """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8."""
     parts = []
-    for part in images.split(batch_size):
+    for part in torch.split(images, batch_size):
         pixels = view(part).contiguous(memory_format=torch.channels_last)
         with job.autocast():
             pooled = backbone(pixels)

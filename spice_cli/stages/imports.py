@@ -85,7 +85,7 @@ def adopt(run: Run, stage: Stage, file: Path, config: Frozen, *, seed: int, trac
         Stage.SELECT_RELIABLE: _reliable,
         Stage.SEMI: _probs,
     }[stage]
-    tensors: dict[str, Tensor] = convert(file, run, config)  # type: ignore[operator]
+    tensors: dict[str, Tensor] = convert(file, run, config)
     run.write(
         stage,
         tensors,

@@ -58,7 +58,7 @@ class Job(Generic[C]):
     def seeded(self) -> Iterator[None]:
         """Make the default initialisation of layers follow the seed; leave the global one alone."""
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(self._seed("initialisation"))
+            torch.manual_seed(self._seed("initialisation"))
             yield
 
     def autocast(self) -> AbstractContextManager[object]:

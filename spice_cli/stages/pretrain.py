@@ -92,7 +92,7 @@ def _view(images: Tensor, generator: torch.Generator, views: dict[str, object]) 
 
 
 def reads(config: Pretrain, run: Run) -> tuple[Stage, ...]:
-    """Pretraining reads the images alone."""
+    """Read the images alone."""
     return ()
 
 

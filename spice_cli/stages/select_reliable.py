@@ -64,7 +64,7 @@ def _relax(config: SelectReliable, members: list[int]) -> str:
 
 
 def reads(config: SelectReliable, run: Run) -> tuple[Stage, ...]:
-    """Selection reads the embeddings and the probabilities."""
+    """Read the embeddings and the probabilities."""
     return (Stage.EMBED, Stage.SELF_LABEL)
 
 

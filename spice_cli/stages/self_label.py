@@ -128,7 +128,7 @@ def uses_images(config: SelfLabel, run: Run) -> bool:
 
 
 def reads(config: SelfLabel, run: Run) -> tuple[Stage, ...]:
-    """Self-labelling reads the embeddings, and for live views the backbone."""
+    """Read the embeddings, and for live views the backbone."""
     return (Stage.PRETRAIN, Stage.EMBED) if uses_images(config, run) else (Stage.EMBED,)
 
 

@@ -15,7 +15,7 @@ from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build, image_size, pretrain_config, restore
 from spice_cli.stages.features import View, strong_view, weak_view
-from spice_cli.stages.job import Job, Work, check_shares
+from spice_cli.stages.job import Job, Parts, Work, check_shares
 
 ROUND = 50
 """Steps between two lines of the log, and the least between two checkpoints."""
@@ -28,7 +28,8 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
     pool = images[: job.run.manifest.data.train]
     chosen = job.run.read(Stage.SELECT_RELIABLE)
     index, label = chosen["index"].to(device), chosen["label"].to(device)
-    model = _model(job, int(label.max()) + 1)
+    clusters = int(label.max()) + 1
+    model = _model(job, clusters)
     average = deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.SGD(
         _groups(model, config.weight_decay),
@@ -37,7 +38,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
         nesterov=True,
         fused=True,
     )
-    parts = {"model": model, "average": average, "optimizer": optimizer}
+    parts: Parts = {"model": model, "average": average, "optimizer": optimizer}
     done = job.resume(parts)
     rounds = -(-config.steps // ROUND)
     step_images = config.batch_size * (1 + config.ratio)
@@ -50,6 +51,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
             generator = job.generator(number)
             weak, strong = weak_view(config.weak, generator), strong_view(config.strong, generator)
             total = torch.zeros(2, device=device)
+            sizes = torch.zeros(clusters, dtype=torch.long, device=device)
             steps = range((number - 1) * ROUND, min(number * ROUND, config.steps))
             for step in steps:
                 rate = cosine_7_16(step, config.steps, base=config.lr)
@@ -63,7 +65,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
                     _pixels(strong, pool[others]),
                 ]
                 with job.autocast():
-                    loss, sure = loss_of(
+                    loss, guess, sure = loss_of(
                         model,
                         views[0],
                         label[known],
@@ -75,15 +77,17 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
                 loss.backward()
                 optimizer.step()
                 _follow(average, model, ema_decay(step, config.ema))
-                total += torch.stack([loss.detach(), sure])
+                total += torch.stack([loss.detach(), sure.mean()])
+                sizes += torch.bincount(guess, minlength=len(sizes))
                 bar.advance(step_images)
-            loss, sure = (total / len(steps)).tolist()
+            mean_loss, confident = (total / len(steps)).tolist()
             seconds = time.monotonic() - started
             record = {
                 "epoch": number,
                 "step": steps.stop,
-                "loss": loss,
-                "confident": sure,
+                "loss": mean_loss,
+                "confident": confident,
+                "largest_share": float(sizes.max() / sizes.sum()),
                 "lr": rate,
                 "seconds": round(seconds, 3),
                 "images_per_second": round(len(steps) * step_images / seconds, 1),
@@ -91,9 +95,11 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
             job.note(record)
             left = (config.steps - steps.stop) * seconds / len(steps)
             bar.line(
-                f"step {steps.stop}/{config.steps}  loss {loss:.4f}  confident {sure:.0%}  "
+                f"step {steps.stop}/{config.steps}  loss {mean_loss:.4f}  confident {confident:.0%}  "
                 f"{record['images_per_second']:,.0f} images/s  {left:,.0f} s left"
             )
+            if number > 1:
+                check_shares(job.stage, sizes)
             job.save(number, parts)
     probs = _predict(average.eval(), images, job)
     check_shares(job.stage, torch.bincount(probs.argmax(1), minlength=probs.shape[1]))
@@ -131,8 +137,8 @@ def _pixels(view: View, images: Tensor) -> Tensor:
 @torch.no_grad()
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the average's parameters towards the model's; copy the buffers, as the reference."""
-    old, new = list(average.parameters()), list(model.parameters())
-    torch._foreach_lerp_(old, new, 1 - decay)
+    old, new = [*average.parameters()], [*model.parameters()]
+    torch._foreach_lerp_(old, new, 1 - decay)  # type: ignore[arg-type]
     for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
         mine.copy_(theirs)
 
@@ -140,7 +146,7 @@ def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
 @torch.no_grad()
 def _predict(model: nn.Module, images: Tensor, job: Job[Semi]) -> Tensor:
     parts = []
-    for part in images.split(512):
+    for part in torch.split(images, 512):
         with job.autocast():
             logits = model(_pixels(plain, part))
         parts.append(logits.float().softmax(1))
@@ -148,7 +154,7 @@ def _predict(model: nn.Module, images: Tensor, job: Job[Semi]) -> Tensor:
 
 
 def reads(config: Semi, run: Run) -> tuple[Stage, ...]:
-    """Retraining reads the reliable labels and the backbone (its architecture, at the least)."""
+    """Read the reliable labels and the backbone (its architecture, at the least)."""
     return (Stage.PRETRAIN, Stage.SELECT_RELIABLE)
 
 

@@ -127,6 +127,23 @@ def test_a_truncated_file_is_one_error(tmp_path: Path, keep: int) -> None:
         read(path)
 
 
+def test_any_flipped_byte_is_read_or_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write(path, [1, 2, 3, 4], [0, 1, 0, 1], ["cat", "dog"])
+    content, refused = path.read_bytes(), 0
+    for position in range(5, len(content), 11):
+        broken = bytearray(content)
+        broken[position] ^= 0xFF
+        path.write_bytes(broken)
+        try:
+            data = read(path, skip_bad=True)
+            found = data.read_labels()
+            assert found is None or len(found) == data.n
+        except InvalidError:
+            refused += 1
+    assert refused > 0
+
+
 def test_files_that_declare_different_classes_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [1, 2], [0, 1], ["cat", "dog"])
     write(tmp_path / "b.parquet", [1, 2], [0, 1], ["dog", "cat"])

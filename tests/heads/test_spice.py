@@ -20,7 +20,9 @@ def test_each_head_is_a_two_layer_perceptron_of_its_own() -> None:
     x = torch.randn(5, 16, generator=generator())
     for h, logits in enumerate(heads(x)):
         hidden = F.relu(F.linear(x * 4.0, heads.weight1[h].T, heads.bias1[h, 0]))
-        assert torch.allclose(logits, F.linear(hidden, heads.weight2[h].T, heads.bias2[h, 0]), atol=1e-5)
+        assert torch.allclose(
+            logits, F.linear(hidden, heads.weight2[h].T, heads.bias2[h, 0]), atol=1e-5
+        )
 
 
 def test_heads_may_each_have_features_of_their_own() -> None:

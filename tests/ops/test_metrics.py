@@ -98,6 +98,7 @@ def test_information_and_pair_metrics_equal_scikit_learns(drawn: tuple[Tensor, T
         ([0, 1, 2, 3], [0, 0, 0, 0]),
         ([0, 1, 2, 3], [3, 1, 0, 2]),
         ([0, 0, 1, 1], [0, 1, 0, 1]),
+        ([0] * 42, [0] * 20 + [1] * 10 + [2] * 6 + [3] * 6),
     ],
 )
 def test_degenerate_labellings_score_as_in_scikit_learn(

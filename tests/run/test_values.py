@@ -31,7 +31,6 @@ def test_a_scalar_and_an_empty_float_are_checked_too() -> None:
 def test_rows_of_embeddings_have_unit_length(valid: Valid) -> None:
     rows = valid(Stage.EMBED)["embeddings"]
     check_values(Stage.EMBED, {"embeddings": rows * 1.0005}, {})
-    check_values(Stage.EMBED, {"embeddings": rows.bfloat16().float()}, {})
     rows[5] *= 1.01
     with pytest.raises(InvalidError, match=r"has length 1.01 in row 5, expected unit length"):
         check_values(Stage.EMBED, {"embeddings": rows}, {})
