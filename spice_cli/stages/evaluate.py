@@ -87,7 +87,7 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         notes.append(f"acc: clusters matched {choices.match.replace('-', ' ')}")
     if stage is Stage.EMBED:
         notes.append("clusters by spherical k-means, best of 10; knn: 20 nearest, by cosine")
-        scores["knn"] = _probe(run, labels)
+        scores |= _probe(run, labels)
     table = confusion(predicted, target)
     names = images_of(run, track.say).names if data.spec else None
     titles = [names[c] if names and c < len(names) else str(c) for c in table.classes]
@@ -157,6 +157,8 @@ def _assignments(
         raise UsageError(f"`{stage}` puts no image in a cluster", hint="--stage embed")
     clusters = choices.clusters or _clusters(run)
     embeddings = tensors["embeddings"]
+    if clusters > data.train:
+        raise UsageError(f"{clusters} clusters are more than {data.train} training images")
     found = kmeans(embeddings[: data.train], clusters, generator=torch.Generator().manual_seed(0))
     cosine, predicted = (embeddings[rows] @ found.centers.T).max(1)
     return rows, predicted, cosine
@@ -180,15 +182,23 @@ def _score(name: str, predicted: Tensor, target: Tensor, choices: Choices) -> fl
     return score
 
 
-def _probe(run: Run, labels: Tensor) -> float:
-    """Accuracy of a kNN classifier on the embeddings: how much of the classes is in them."""
+def _probe(run: Run, labels: Tensor) -> dict[str, float]:
+    """Accuracy of a kNN classifier on the embeddings: how much of the classes is in them.
+
+    Nothing where too few labels are known.
+    """
     embeddings, train = run.read(Stage.EMBED)["embeddings"], run.manifest.data.train
     known = labels >= 0
     if run.manifest.data.protocol == "whole":
-        return leave_one_out(embeddings[known], labels[known])
+        if int(known.sum()) < 2:
+            return {}
+        return {"knn": leave_one_out(embeddings[known], labels[known])}
     first, last = known.clone(), known.clone()
     first[train:], last[:train] = False, False
-    return knn_accuracy(embeddings[first], labels[first], embeddings[last], labels[last])
+    if not bool(first.any() and last.any()):
+        return {}
+    sides = embeddings[first], labels[first], embeddings[last], labels[last]
+    return {"knn": knn_accuracy(*sides)}
 
 
 def _without_truth(

@@ -96,7 +96,8 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
             left = (config.steps - steps.stop) * seconds / len(steps)
             bar.line(
                 f"step {steps.stop}/{config.steps}  loss {mean_loss:.4f}  "
-                f"confident {confident:.0%}  {record['images_per_second']:,.0f} images/s  {left:,.0f} s left"
+                f"confident {confident:.0%}  {record['images_per_second']:,.0f} images/s  "
+                f"{left:,.0f} s left"
             )
             if number > 1:
                 check_shares(job.stage, sizes)
