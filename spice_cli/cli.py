@@ -13,6 +13,7 @@ from spice_cli.commands.embed import embed
 from spice_cli.commands.evaluate import evaluate
 from spice_cli.commands.pretrain import pretrain
 from spice_cli.commands.recipes import recipes
+from spice_cli.commands.reference import reference
 from spice_cli.commands.run import run
 from spice_cli.commands.select_reliable import select_reliable
 from spice_cli.commands.self_label import self_label
@@ -83,3 +84,4 @@ app.command(rich_help_panel="Results", cls=SpreadCommand)(evaluate)
 app.command(rich_help_panel="Results")(status)
 app.command(rich_help_panel="What there is")(datasets)
 app.command(rich_help_panel="What there is")(recipes)
+app.command(hidden=True)(reference)

@@ -1,10 +1,16 @@
+import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("SPICE_RUN", None)
+TINY = Path(__file__).parent / "tiny.toml"
+Spice = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +21,73 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+
+
+def call(*args: object, code: int = 0, input: str | None = None) -> Any:
+    """Run a command in this process; a traceback, or another exit code, fails the test."""
+    from typer.testing import CliRunner
+
+    from spice_cli.cli import app
+
+    result = CliRunner().invoke(app, [str(arg) for arg in args], input=input)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="session")
+def spice() -> Spice:
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    """A recipe that takes digits through all stages in seconds."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on digits, not to be written to."""
+    import torch
+
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("finished") / "run"
+    call("run", "digits", "--recipe", TINY, "-r", path, "--checkpoint-seconds", 0)
+    return path
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A finished run on digits to do with as a test likes."""
+    return shutil.copytree(finished, tmp_path / "r")
+
+
+@pytest.fixture
+def forget() -> Callable[..., Path]:
+    """Take stages out of a run, as if they had never been."""
+
+    def without(run: Path, *stages: str) -> Path:
+        file = run / "run.json"
+        manifest = json.loads(file.read_text())
+        for stage in stages:
+            del manifest["stages"][stage]
+            (run / f"{stage}.safetensors").unlink()
+            (run / f"{stage}.jsonl").unlink(missing_ok=True)
+        file.write_text(json.dumps(manifest))
+        return run
+
+    return without
+
+
+@pytest.fixture
+def digests() -> Callable[[Path], dict[str, str]]:
+    """Hash every artifact of a run."""
+    import hashlib
+
+    def of(run: Path) -> dict[str, str]:
+        files = sorted(run.glob("*.safetensors"))
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+    return of

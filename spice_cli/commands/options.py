@@ -87,9 +87,13 @@ def one_of(names: Iterable[str] | Callable[[], Iterable[str]], *flags: str, help
         return list(names() if callable(names) else names)
 
     def check(value: str | list[str] | None) -> str | list[str] | None:
+        from difflib import get_close_matches
+
         for name in [value] if isinstance(value, str) else value or []:
             if name not in known():
-                raise typer.BadParameter(f"`{name}` is not one of {', '.join(known())}")
+                found = get_close_matches(name, known(), n=1)
+                meant = f"; did you mean `{found[0]}`?" if found else ""
+                raise typer.BadParameter(f"`{name}` is not one of {', '.join(known())}{meant}")
         return value
 
     def complete(incomplete: str) -> list[str]:

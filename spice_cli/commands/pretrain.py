@@ -24,6 +24,7 @@ from spice_cli.commands.options import (
     one_of,
 )
 from spice_cli.commands.stage import How, finish, run_stage
+from spice_cli.errors import UsageError
 
 
 def pretrain(
@@ -54,19 +55,26 @@ def pretrain(
 ) -> None:
     """Train a backbone on images without labels."""
     how = How(seed, device, checkpoint_seconds, force, json)
+    flags = {
+        "protocol": protocol,
+        "size": size,
+        "test": test,
+        "root": root,
+        "skip_bad": skip_bad or None,
+    }
     if dataset is None:
         from spice_cli.run.store import Run
 
+        given = [key for key, value in {"recipe": recipe, **flags}.items() if value is not None]
+        if given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise UsageError(
+                f"`{flag}` is about the data set, but none is named",
+                hint=f"spice pretrain DATASET {flag} ...",
+            )
         opened = Run.open(locate(run))
     else:
-        flags = {
-            "protocol": protocol,
-            "size": size,
-            "test": test,
-            "root": root,
-            "skip_bad": skip_bad or None,
-        }
-        path = run if dataset and run is None else named(run)
+        path = run if run is None else named(run)
         opened = begin(dataset, path, recipe=recipe, seed=seed, flags=flags)
     settings = {
         "method": method,

@@ -1,4 +1,4 @@
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from spice_cli.commands.options import (
 from spice_cli.commands.stage import How, run_stage
 from spice_cli.console import Terminal, emit, say, show
 from spice_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from spice_cli.run.store import Run
 
 
 def run(
@@ -65,7 +68,6 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run all stages, skipping what is up to date, and evaluate."""
-    from spice_cli.run.manifest import Stage
     from spice_cli.settings import read_recipe, recipe_names
     from spice_cli.stages.evaluate import SCORED, Choices, evaluate
 
@@ -89,16 +91,17 @@ def run(
     }
     opened = begin(dataset, path, recipe=recipe, seed=seed, flags=flags)
     how = How(seed, device, checkpoint_seconds, force, json)
-    for stage in STAGES:
-        own = {"clusters": clusters} if stage == "self-label" else {}
-        run_stage(opened, stage, own, sets[stage], how)
-        if stage == until:
-            break
+    order = list(STAGES)
+    wanted = order[: order.index(until) + 1] if until else order
+    own = {stage: {"clusters": clusters} if stage == "self-label" else {} for stage in wanted}
+    _check(opened, own, sets)
+    for stage in wanted:
+        run_stage(opened, stage, own[stage], sets[stage], how)
     track = Terminal()
     scores: dict[str, dict[str, float]] = {}
     last = None
     for scored in reversed(SCORED):
-        if scored in opened.manifest.stages and (until is None or scored <= Stage(until)):
+        if scored in wanted and scored in opened.manifest.stages:
             last = evaluate(opened, Choices(stage=scored, clusters=clusters), track)
             scores[scored] = last.scores
     if last is None:
@@ -110,6 +113,17 @@ def run(
     show(f"all stages ({last.protocol}, n = {last.images:,})", ["stage", *names], rows)
     say(f"run {opened.path}")
     emit(scores if json else last.scores, as_json=json)
+
+
+def _check(run: "Run", own: dict[str, dict[str, Any]], sets: dict[str, list[str]]) -> None:
+    """Find what is wrong with the settings of late stages before the early ones take hours."""
+    from spice_cli.settings import stage_config
+    from spice_cli.stages.self_label import cluster_count
+
+    sections = run.manifest.recipe.sections
+    configs = {s: stage_config(s, sections.get(s), own[s], sets[s]) for s in own}
+    if "self-label" in configs:
+        cluster_count(configs["self-label"].clusters, run.manifest.data.classes)
 
 
 def _by_stage(sets: list[str]) -> dict[str, list[str]]:

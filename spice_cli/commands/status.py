@@ -1,3 +1,5 @@
+import shlex
+
 from spice_cli.catalog import STAGES
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import JsonOption, RunOption
@@ -18,11 +20,12 @@ def status(run: RunOption = None, json: JsonOption = False) -> None:
         f"protocol {data.protocol}, recipe {opened.manifest.recipe.name}"
     )
     states = {name: opened.state(Stage(name)) for name in STAGES}
+    where = shlex.quote(str(path))
     for name, state in states.items():
         if state == "stale":
-            say(f"`{name}` is stale: {opened.stale_because(Stage(name))}; `spice {name} -r {path}`")
+            say(f"`{name}` is stale: {opened.stale_because(Stage(name))}; `spice {name} -r {where}`")
         elif state == "broken":
-            say(f"`{name}` is broken; `spice {name} --force -r {path}`")
+            say(f"`{name}` is broken; `spice {name} --force -r {where}`")
         elif state == "unfinished":
-            say(f"`{name}` was interrupted and goes on with `spice {name} -r {path}`")
+            say(f"`{name}` was interrupted and goes on with `spice {name} -r {where}`")
     emit(states, as_json=json)

@@ -147,7 +147,9 @@ def _assignments(
     data = run.manifest.data
     tensors = run.read(stage)
     if stage is Stage.SELECT_RELIABLE:
-        return tensors["index"], tensors["label"], tensors["consistency"]
+        index = tensors["index"]
+        agreed = tensors.get("consistency", torch.ones(data.train))
+        return index, tensors["label"], agreed[index]
     n = data.train + data.test
     rows = torch.arange(n) if data.protocol == "whole" else torch.arange(data.train, n)
     if "probs" in tensors:
@@ -187,7 +189,7 @@ def _probe(run: Run, labels: Tensor) -> dict[str, float]:
 
     Nothing where too few labels are known.
     """
-    embeddings, train = run.read(Stage.EMBED)["embeddings"], run.manifest.data.train
+    embeddings, train = run.read(Stage.EMBED, "embeddings")["embeddings"], run.manifest.data.train
     known = labels >= 0
     if run.manifest.data.protocol == "whole":
         if int(known.sum()) < 2:
@@ -212,7 +214,7 @@ def _without_truth(
         "confidence": float(confidence.mean()),
     }
     if Stage.EMBED in run.manifest.stages and found["clusters"] > 1:
-        features = run.read(Stage.EMBED)["embeddings"][rows]
+        features = run.read(Stage.EMBED, "embeddings")["embeddings"][rows]
         generator = torch.Generator().manual_seed(0)
         found["silhouette"] = silhouette(features, predicted, generator=generator)
     return found

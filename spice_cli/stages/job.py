@@ -73,6 +73,8 @@ class Job(Generic[C]):
         """Load the parts from the checkpoint, if there is one; return the epochs already done."""
         found = self.checkpoint.load()
         if found is None:
+            if self.checkpoint.other:
+                self.track.say(f"`{self.stage}` starts anew: its checkpoint is of other settings")
             self.log.clear()
             return 0
         tensors, meta = found

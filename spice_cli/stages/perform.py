@@ -45,6 +45,7 @@ def perform(
         device=device.type,
         precision=precision,
         threads=torch.get_num_threads(),
+        torch=torch.__version__,
     )
     checkpoint = Checkpoint(run.path, stage, key)
     if force:
@@ -93,8 +94,10 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise ValueError(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError, ValueError):
         raise UsageError(f"there is no device `{name}` here", hint="--device auto") from None
     return device
 
