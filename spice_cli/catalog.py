@@ -22,6 +22,7 @@ DATASETS = {
 }
 BACKBONES = {
     "small": "spice_cli.models.resnet:small",
+    "resnet14": "spice_cli.models.resnet:resnet14",
     "resnet18": "spice_cli.models.resnet:resnet18",
     "resnet34": "spice_cli.models.resnet:resnet34",
     "wrn28-2": "spice_cli.models.wide_resnet:wrn28_2",

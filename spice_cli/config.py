@@ -92,12 +92,16 @@ class Pretrain(Frozen):
 
     method: str = "moco"
     backbone: str = "resnet18"
-    stem: Literal["auto", "small", "pool", "imagenet"] = "auto"
+    stem: Literal["auto", "small", "patch", "pool", "imagenet"] = "auto"
     width: Count | None = None
     """Channels of the first stage; none is the backbone's own."""
     epochs: Count = 200
     batch_size: Annotated[int, Field(ge=2)] = 512
+    optimizer: Literal["sgd", "muon"] = "sgd"
+    """`sgd` as in the references; `muon` needs fewer passes (and AdamW for what is no matrix)."""
     lr: Positive = 0.06
+    adam_lr: Positive = 0.003
+    """AdamW's rate beside Muon."""
     momentum: Share = 0.9
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4

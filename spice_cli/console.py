@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from spice_cli.track import Bar
 
-stderr = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False, emoji=False)
 
 
 def emit(value: Any, *, as_json: bool = False) -> None:
@@ -43,15 +43,19 @@ def fail(message: str, hint: str = "") -> None:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show people a table."""
+    """Show people a table, whole however narrow the terminal is."""
+    from rich.measure import Measurement
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    say(title)
+    table = Table(box=None, pad_edge=False)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
+        table.add_column(escape(column), justify="left" if position == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    stderr.print(table, soft_wrap=True)
+    roomy = stderr.options.update(width=10_000)
+    table.width = Measurement.get(stderr, roomy, table).maximum
+    stderr.print(table, soft_wrap=True, crop=False)
 
 
 class Terminal:
@@ -70,7 +74,7 @@ class Terminal:
 
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=14),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[speed]:>14}"),
             TimeRemainingColumn(),
@@ -88,8 +92,8 @@ class _Plain:
     def advance(self, images: int) -> None:
         pass
 
-    def line(self, text: str) -> None:
-        say(f"{self.title}  {text}")
+    def line(self, text: str, more: str = "") -> None:
+        say(f"{self.title}  {text}  {more}".rstrip())
 
 
 class _Rich:
@@ -102,5 +106,5 @@ class _Rich:
         speed = self.done / max(time.monotonic() - self.started, 1e-9)
         self.progress.update(self.task, advance=images, speed=f"{speed:,.0f} {self.unit}/s")
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, more: str = "") -> None:
         self.progress.update(self.task, caption=text)

@@ -11,8 +11,8 @@ class Bar(Protocol):
     def advance(self, images: int) -> None:
         """Count `images` more as done."""
 
-    def line(self, text: str) -> None:
-        """End an epoch: the bar's caption on a terminal, a plain line elsewhere."""
+    def line(self, text: str, more: str = "") -> None:
+        """End an epoch: `text` captions the bar on a terminal; elsewhere a line says all."""
 
 
 class Track(Protocol):
@@ -44,9 +44,9 @@ class Silent:
     def advance(self, images: int) -> None:
         """Count nothing."""
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, more: str = "") -> None:
         """Keep the line."""
-        self.said.append(text)
+        self.said.append(f"{text}  {more}".rstrip())
 
     def say(self, message: str) -> None:
         """Keep the message."""

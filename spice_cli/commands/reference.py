@@ -20,7 +20,7 @@ def reference(context: typer.Context) -> None:
     emit(markdown(context.find_root()))
 
 
-def markdown(context: typer.Context) -> str:
+def markdown(context: Any) -> str:
     """Render every visible command of the app whose context this is."""
     group: Any = context.command
     parts = [HEAD, _options(context, group)]
@@ -35,7 +35,7 @@ def markdown(context: typer.Context) -> str:
     return "\n".join(part for part in parts if part).rstrip()
 
 
-def _command(context: typer.Context, command: Any) -> str:
+def _command(context: Any, command: Any) -> str:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     parts = [
         f"### `spice {context.info_name}`\n",
@@ -46,7 +46,7 @@ def _command(context: typer.Context, command: Any) -> str:
     return "\n".join(parts)
 
 
-def _options(context: typer.Context, command: Any) -> str:
+def _options(context: Any, command: Any) -> str:
     records = [each.get_help_record(context) for each in command.get_params(context)]
     lines = [f"- `{name}`: {' '.join(text.split())}" for name, text in filter(None, records)]
     return "\n".join(lines) + "\n"

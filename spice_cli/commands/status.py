@@ -1,5 +1,3 @@
-import shlex
-
 from spice_cli.catalog import STAGES
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import JsonOption, RunOption
@@ -20,12 +18,13 @@ def status(run: RunOption = None, json: JsonOption = False) -> None:
         f"protocol {data.protocol}, recipe {opened.manifest.recipe.name}"
     )
     states = {name: opened.state(Stage(name)) for name in STAGES}
-    where = shlex.quote(str(path))
     for name, state in states.items():
+        stage = Stage(name)
+        command = opened.command(stage, force=state == "broken")
         if state == "stale":
-            say(f"`{name}` is stale: {opened.stale_because(Stage(name))}; `spice {name} -r {where}`")
+            say(f"`{name}` is stale: {opened.stale_because(stage)}; `{command}`")
         elif state == "broken":
-            say(f"`{name}` is broken; `spice {name} --force -r {where}`")
+            say(f"`{name}` is broken; `{command}`")
         elif state == "unfinished":
-            say(f"`{name}` was interrupted and goes on with `spice {name} -r {where}`")
+            say(f"`{name}` was interrupted and goes on with `{command}`")
     emit(states, as_json=json)

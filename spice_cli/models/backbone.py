@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Stem = Literal["auto", "small", "pool", "imagenet"]
+Stem = Literal["auto", "small", "patch", "pool", "imagenet"]
 
 
 class Backbone(nn.Module):
@@ -35,6 +35,6 @@ def conv(before: int, after: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
     https://arxiv.org/abs/1502.01852
     """
-    layer = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)
+    layer = nn.Conv2d(before, after, kernel, stride, padding=(kernel - 1) // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer

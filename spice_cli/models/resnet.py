@@ -17,6 +17,11 @@ def small(size: int, *, width: int | None = None, stem: Stem = "auto") -> Backbo
     return _resnet(size, (1, 1, 1), width, stem)
 
 
+def resnet14(size: int, *, width: int | None = None, stem: Stem = "auto") -> Backbone:
+    """Three stages of two blocks each: 256 features. With the `patch` stem it is made for CPUs."""
+    return _resnet(size, (2, 2, 2), width, stem)
+
+
 def resnet18(size: int, *, width: int | None = None, stem: Stem = "auto") -> Backbone:
     """ResNet-18: 512 features."""
     return _resnet(size, (2, 2, 2, 2), width, stem)
@@ -42,7 +47,8 @@ def _resnet(size: int, blocks: Sequence[int], width: int | None, stem: Stem) -> 
 def _stem(size: int, width: int, stem: Stem) -> nn.Sequential:
     if stem == "auto":
         stem = "small" if size <= 48 else "pool" if size <= 112 else "imagenet"
-    first = conv(3, width, 7, 2) if stem == "imagenet" else conv(3, width, 3)
+    kernel, stride = {"patch": (4, 2), "imagenet": (7, 2)}.get(stem, (3, 1))
+    first = conv(3, width, kernel, stride)
     layers = [first, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
     if stem == "pool":
         layers.append(nn.MaxPool2d(2, 2, padding=1))

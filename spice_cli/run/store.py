@@ -101,14 +101,14 @@ class Run:
         """
         record = self.record(stage)
         if reason := self.stale_because(stage):
-            mend = " && ".join(self._command(each) for each in stale.to_mend(self.manifest, stage))
+            mend = " && ".join(self.command(each) for each in stale.to_mend(self.manifest, stage))
             raise InvalidError(f"`{stage}` in `{self.path}` is stale: {reason}", hint=mend)
         file = artifact.locate(self.path, record)
         axes = self.axes(stage, record.inputs)
         try:
             return artifact.load_artifact(file, stage, record, axes=axes, names=names)
         except InvalidError as error:
-            raise InvalidError(str(error), hint=self._command(stage, force=True)) from error
+            raise InvalidError(str(error), hint=self.command(stage, force=True)) from error
 
     def write(
         self,
@@ -205,12 +205,15 @@ class Run:
             return False
         return self.state(stage, verify=True) == "done"
 
-    def _command(self, stage: Stage, *, force: bool = False) -> str:
+    def command(self, stage: Stage, *, force: bool = False) -> str:
+        """Spell what makes a stage anew, from what it was made of the last time."""
         record = self.manifest.stages.get(stage)
         made_of = record.config.get("from") if record and record.imported else None
         name = made_of.get("name") if isinstance(made_of, dict) else made_of
         source = f" --from {shlex.quote(str(name))}" if name else ""
-        return f"spice {stage}{source}{' --force' if force else ''} -r {self._shown}"
+        clusters = record.config.get("clusters") if record else None
+        count = f" --clusters {clusters}" if clusters and not name else ""
+        return f"spice {stage}{source}{count}{' --force' if force else ''} -r {self._shown}"
 
     @property
     def _shown(self) -> str:

@@ -68,7 +68,7 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         notes = [f"protocol {data.protocol}, only the {len(rows):,} selected training images"]
     if data.bad:
         notes.append(f"{len(data.bad)} unreadable images left out")
-    if labels is None:
+    if labels is None or not bool((labels[rows] >= 0).any()):
         notes.append("no ground truth to compare with: sizes, confidence and silhouette only")
         found = _without_truth(run, stage, rows, predicted, confidence)
         cells = _cells(predicted, confidence)

@@ -36,15 +36,20 @@ def describe(spec: DataSpec, say: Callable[[str], None]) -> Data:
     )
 
 
-def images_of(run: Run, say: Callable[[str], None]) -> Dataset:
-    """Return the run's data set; other images than it began with are an `InvalidError`."""
-    data = run.manifest.data
-    if data.spec is None:
+def spec_of(run: Run) -> DataSpec:
+    """Return which images the run is about; for one without any it is a `MissingError`."""
+    if run.manifest.data.spec is None:
         raise MissingError(
             f"`{run.path}` began with embeddings and has no images",
             hint="start a run from images: `spice pretrain DATASET`",
         )
-    found, mark = load_once(data.spec, say)
+    return run.manifest.data.spec
+
+
+def images_of(run: Run, say: Callable[[str], None]) -> Dataset:
+    """Return the run's data set; other images than it began with are an `InvalidError`."""
+    data = run.manifest.data
+    found, mark = load_once(spec_of(run), say)
     if mark != data.fingerprint:
         raise InvalidError(
             f"the images of `{data.name}` are not those that `{run.path}` began with",

@@ -131,6 +131,8 @@ def _reliable(file: Path, run: Run, config: Any) -> dict[str, Tensor]:
             f"`{file}` is {tuple(vector.shape)}, but the run trains on {train} images"
         )
     label = vector.long()
+    if not bool((label == vector).all()):
+        raise InvalidError(f"`{file}` must hold whole numbers, {IGNORED} where there is no label")
     index = (label != IGNORED).nonzero()[:, 0]
     if not len(index):
         raise UsageError(f"`{file}` labels no image")

@@ -12,6 +12,7 @@ from spice_cli.run.checkpoint import Checkpoint, fingerprint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
 from spice_cli.run.store import Run
+from spice_cli.stages.images import spec_of
 from spice_cli.stages.job import Job, Work
 from spice_cli.track import Track
 
@@ -31,6 +32,8 @@ def perform(
 
     The caller holds the run's lock.
     """
+    if stage in (Stage.PRETRAIN, Stage.EMBED, Stage.SEMI):
+        spec_of(run)
     work: Work = load(STAGES[stage])
     inputs = run.inputs(*work.reads(config, run))
     resolved = config.model_dump(mode="json")

@@ -1,6 +1,7 @@
 """Images in, a backbone out: contrastive pretraining without labels."""
 
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,11 +9,12 @@ from torch import Tensor
 from spice_cli.catalog import METHODS, load
 from spice_cli.config import Pretrain
 from spice_cli.ops.augment import contrastive
+from spice_cli.ops.muon import muon, sgd
 from spice_cli.ops.schedule import cosine
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build
-from spice_cli.stages.job import Job, Work
+from spice_cli.stages.job import Job, Parts, Work
 
 
 def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
@@ -30,16 +32,10 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     for warning in method.faults(images=len(images), batch_size=batch):
         job.track.warn(warning)
     method.to(device, memory_format=torch.channels_last).train()
-    trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(
-        trained,
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.nesterov,
-        fused=True,
-    )
-    parts = {"method": method, "optimizer": optimizer}
+    optimizers = _optimizers(method, config)
+    for group in _groups(optimizers):
+        group["initial_lr"] = group["lr"]
+    parts: Parts = {"method": method, **{f"optimizer{i}": o for i, o in enumerate(optimizers)}}
     done = job.resume(parts)
     steps = len(images) // batch
     views = config.views.model_dump()
@@ -51,39 +47,52 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
             order = torch.randperm(len(images), generator=generator, device=device)
             total = torch.zeros((), device=device)
             for step, rows in enumerate(order[:epoch_images].view(steps, batch)):
-                rate = cosine(
+                factor = cosine(
                     (epoch - 1) * steps + step,
                     config.epochs * steps,
-                    base=config.lr,
+                    base=1.0,
                     warmup=round(config.warmup * steps),
                 )
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
+                for group in _groups(optimizers):
+                    group["lr"] = group["initial_lr"] * factor
                 part = images[rows]
                 pair = [_view(part, generator, views) for _ in range(2)]
                 with job.autocast():
                     loss = method(*pair, generator)
-                optimizer.zero_grad(set_to_none=True)
+                method.zero_grad(set_to_none=True)
                 loss.backward()
-                optimizer.step()
+                for optimizer in optimizers:
+                    optimizer.step()
                 total += loss.detach()
                 bar.advance(batch)
             seconds = time.monotonic() - started
             record = {
                 "epoch": epoch,
                 "loss": float(total / steps),
-                "lr": rate,
+                "lr": config.lr * factor,
                 "seconds": round(seconds, 3),
                 "images_per_second": round(epoch_images / seconds, 1),
             }
             job.note(record)
             left = (config.epochs - epoch) * seconds
             bar.line(
-                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}  lr {rate:.4g}  "
-                f"{record['images_per_second']:,.0f} images/s  {left:,.0f} s left"
+                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}",
+                f"lr {record['lr']:.4g}  {record['images_per_second']:,.0f} images/s  "
+                f"{left:,.0f} s left",
             )
             job.save(epoch, parts)
     return {f"backbone.{name}": value for name, value in method.backbone.state_dict().items()}
+
+
+def _optimizers(method: torch.nn.Module, config: Pretrain) -> list[torch.optim.Optimizer]:
+    shared = {"lr": config.lr, "momentum": config.momentum, "weight_decay": config.weight_decay}
+    if config.optimizer == "muon":
+        return muon(method, **shared, adam_lr=config.adam_lr)
+    return sgd(method, **shared, nesterov=config.nesterov)
+
+
+def _groups(optimizers: list[torch.optim.Optimizer]) -> list[dict[str, Any]]:
+    return [group for each in optimizers for group in each.param_groups]
 
 
 def _view(images: Tensor, generator: torch.Generator, views: dict[str, object]) -> Tensor:

@@ -15,8 +15,8 @@ from spice_cli.stages.job import Job, Work
 def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
     """Select among the training rows; a cluster left with nothing is an `InvalidError`."""
     config, train = job.config, job.run.manifest.data.train
-    embeddings = job.run.read(Stage.EMBED, "embeddings")["embeddings"][:train].to(job.device)
     probs = job.run.read(Stage.SELF_LABEL, "probs")["probs"][:train].to(job.device)
+    embeddings = job.run.read(Stage.EMBED, "embeddings")["embeddings"][:train].to(job.device)
     voters = min(config.neighbors, train)
     if voters < config.neighbors:
         job.track.warn(f"only {train} images: `neighbors` is {voters}, not {config.neighbors}")

@@ -72,9 +72,9 @@ def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
             }
             job.note(record)
             bar.line(
-                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}  "
+                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}",
                 f"selection loss {record['selection_loss']:.4f} (head {record['head']})  "
-                f"{record['images_per_second']:,.0f} images/s"
+                f"{record['images_per_second']:,.0f} images/s",
             )
             check_shares(job.stage, sizes)
             job.save(epoch, parts)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spice_cli.catalog import SEMI, load
 from spice_cli.config import Semi
+from spice_cli.errors import UsageError
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.augment import plain
 from spice_cli.ops.schedule import cosine_7_16, ema_decay
@@ -95,9 +96,9 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
             job.note(record)
             left = (config.steps - steps.stop) * seconds / len(steps)
             bar.line(
-                f"step {steps.stop}/{config.steps}  loss {mean_loss:.4f}  "
+                f"step {steps.stop}/{config.steps}  loss {mean_loss:.4f}",
                 f"confident {confident:.0%}  {record['images_per_second']:,.0f} images/s  "
-                f"{left:,.0f} s left"
+                f"{left:,.0f} s left",
             )
             if number > 1:
                 check_shares(job.stage, sizes)
@@ -109,6 +110,11 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
 
 def _model(job: Job[Semi], clusters: int) -> nn.Module:
     config, stored = job.config, pretrain_config(job.run)
+    if config.init == "pretrain" and config.backbone not in (None, stored.backbone):
+        raise UsageError(
+            f"there are weights of `{stored.backbone}`, none of `{config.backbone}`",
+            hint="--init random",
+        )
     with job.seeded():
         if config.init == "pretrain":
             backbone = restore(job.run, job.device)

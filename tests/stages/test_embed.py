@@ -1,0 +1,67 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits
+
+from spice_cli.ops.augment import plain
+from spice_cli.run.store import Run
+from spice_cli.stages.backbone import restore
+
+Spice = Callable[..., Any]
+
+
+def slow(run: Path, *, mirror: bool = False) -> torch.Tensor:
+    """The first eight embeddings, one image at a time."""
+    digits = torch.from_numpy(load_digits().images[:8])
+    images = (digits * 255 / 16).round().byte()[:, None].repeat(1, 3, 1, 1)
+    backbone = restore(Run.open(run), torch.device("cpu"))
+    images = images.flip(-1) if mirror else images
+    with torch.no_grad():
+        return torch.cat([F.normalize(backbone(plain(image[None]))) for image in images])
+
+
+def test_embeddings_are_the_unit_features_of_plain_images_in_order(
+    spice: Spice, copied: Path
+) -> None:
+    spice("embed", "-r", copied, "--precision", "fp32", "--set", "batch_size=100")
+    found = load_file(copied / "embed.safetensors")
+    assert found.keys() == {"embeddings"}
+    assert found["embeddings"].shape[0] == 1797
+    torch.testing.assert_close(found["embeddings"][:8], slow(copied), atol=2e-3, rtol=0)
+
+
+def test_flip_averages_with_the_mirror_image(spice: Spice, copied: Path) -> None:
+    spice("embed", "-r", copied, "--precision", "fp32", "--set", "flip=true")
+    found = load_file(copied / "embed.safetensors")["embeddings"][:8]
+    wanted = F.normalize(slow(copied) + slow(copied, mirror=True))
+    torch.testing.assert_close(found, wanted, atol=2e-3, rtol=0)
+
+
+def test_views_are_stored_beside_the_plain_embeddings(
+    spice: Spice, finished: Path, copied: Path
+) -> None:
+    before = load_file(finished / "embed.safetensors")["embeddings"]
+    spice("embed", "-r", copied, "--views", 2, "--set", "weak.flip=0", "--set", "weak.pad=0")
+    found = load_file(copied / "embed.safetensors")
+    assert torch.equal(found["embeddings"], before)
+    for name in ("weak", "strong"):
+        assert found[name].shape == (2, *before.shape)
+        torch.testing.assert_close(found[name].norm(dim=-1), torch.ones(2, 1797))
+    assert torch.equal(found["weak"], before.expand(2, -1, -1))  # neither shifted nor mirrored
+    assert not torch.equal(found["strong"][0], found["strong"][1])
+
+
+@pytest.mark.parametrize(("views", "backbone"), [(0, True), (1, False)])
+def test_heads_read_the_backbone_only_for_live_views(
+    spice: Spice, copied: Path, views: int, backbone: bool
+) -> None:
+    spice("embed", "-r", copied, "--views", views)
+    spice("self-label", "-r", copied, "--epochs", 1)
+    stages = json.loads((copied / "run.json").read_text())["stages"]
+    assert ("pretrain" in stages["self-label"]["inputs"]) is backbone

@@ -1,0 +1,136 @@
+"""A stage that was interrupted goes on to the bytes of one that never was."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spice_cli.run.manifest import Stage
+from spice_cli.run.store import Run
+from spice_cli.settings import stage_config
+from spice_cli.stages.perform import perform
+from spice_cli.track import Bar, Silent
+
+
+class Interrupting(Silent):
+    """Ctrl-C when an epoch's line is due, or after so many images."""
+
+    def __init__(self, *, line: int = 0, images: int = 0) -> None:
+        super().__init__()
+        self.left_lines, self.left_images = line, images
+
+    @contextmanager
+    def bar(self, title: str, total: int, *, done: int = 0, unit: str = "images") -> Iterator[Bar]:
+        yield self
+
+    def line(self, text: str, more: str = "") -> None:
+        self.left_lines -= 1
+        if self.left_lines == 0:
+            raise KeyboardInterrupt
+
+    def advance(self, images: int) -> None:
+        self.left_images -= images
+        if -images < self.left_images <= 0:
+            raise KeyboardInterrupt
+
+
+def settings(tiny: Path) -> dict[str, dict[str, Any]]:
+    from spice_cli.settings import read_recipe
+
+    sections = read_recipe(str(tiny))
+    sections["pretrain"] |= {"width": 4, "epochs": 2}
+    return sections
+
+
+def go(run: Run, stage: Stage, config: Any, track: Silent) -> str:
+    with run.lock():
+        device = torch.device("cpu")
+        perform(run, stage, config, seed=3, device=device, track=track, checkpoint_seconds=0)
+    return run.manifest.stages[stage].sha256
+
+
+SETTINGS: dict[str, tuple[Stage, list[str]]] = {
+    "simclr": (Stage.PRETRAIN, []),
+    "simclr, nesterov, bf16": (Stage.PRETRAIN, ["nesterov=true", "precision=bf16"]),
+    "moco": (Stage.PRETRAIN, ["method=moco", "queue=512"]),
+    "moco, symmetric, split batch norm": (
+        Stage.PRETRAIN,
+        ["method=moco", "queue=512", "symmetric=true", "splits=4"],
+    ),
+    "live views": (Stage.SELF_LABEL, ["views=live"]),
+    "plain views": (Stage.SELF_LABEL, ["views=cached", "overlap=false"]),
+    "stored views": (Stage.SELF_LABEL, ["views=auto"]),
+    "semi": (Stage.SEMI, ["steps=60"]),
+    "semi from random weights": (Stage.SEMI, ["init=random", "steps=52", "batch_size=8"]),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_interrupted_stage_goes_on_to_the_same_bytes(
+    name: str,
+    tiny: Path,
+    copied: Path,
+    forget: Callable[..., Path],
+    tmp_path: Path,
+    spice: Callable[..., Any],
+) -> None:
+    stage, sets = SETTINGS[name]
+    if name == "stored views":
+        spice("embed", "-r", copied, "--views", 2)
+    forget(copied, *list(Stage)[list(Stage).index(stage) :])
+    other = shutil.copytree(copied, tmp_path / "other")
+    config = stage_config(stage.value, settings(tiny)[stage.value], {}, sets)
+    whole = go(Run.open(copied), stage, config, Silent())
+    for line in (1, 2):  # the first leaves no checkpoint, the second one
+        with pytest.raises(KeyboardInterrupt):
+            go(Run.open(other), stage, config, Interrupting(line=line))
+    mine = Run.open(other)
+    assert mine.state(stage) == "unfinished"
+    with pytest.raises(KeyboardInterrupt):
+        go(mine, stage, config, Interrupting(images=3))
+    track = Silent()
+    assert go(Run.open(other), stage, config, track) == whole
+    assert track.said[0] == f"`{stage}` goes on after epoch 1"
+    assert not list(other.glob("*.checkpoint.safetensors"))
+    epochs = [len((run / f"{stage}.jsonl").read_text().splitlines()) for run in (copied, other)]
+    assert epochs[0] == epochs[1]
+
+
+def test_a_checkpoint_of_other_settings_is_not_continued(
+    tiny: Path, copied: Path, forget: Callable[..., Path]
+) -> None:
+    forget(copied, "semi")
+    section = settings(tiny)["semi"] | {"steps": 60}
+    config = stage_config("semi", section, {})
+    with pytest.raises(KeyboardInterrupt):
+        go(Run.open(copied), Stage.SEMI, config, Interrupting(line=2))
+    track = Silent()
+    go(Run.open(copied), Stage.SEMI, stage_config("semi", section, {"steps": 50}), track)
+    assert not any("goes on" in text for text in track.said)
+
+
+def test_the_time_of_all_attempts_is_counted(
+    tiny: Path, copied: Path, forget: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(copied, "semi")
+    config = stage_config("semi", settings(tiny)["semi"] | {"steps": 60}, {})
+    run = Run.open(copied)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, Stage.SEMI, config, Interrupting(line=2))
+    from spice_cli.stages.job import Job
+
+    resume = Job.resume
+
+    def later(self: Any, parts: Any) -> int:
+        done = resume(self, parts)
+        assert 0 < self.before < 60
+        self.before = 1000.0
+        return done
+
+    monkeypatch.setattr(Job, "resume", later)
+    go(run, Stage.SEMI, config, Silent())
+    assert 1000 < run.manifest.stages[Stage.SEMI].seconds < 1060
