@@ -10,6 +10,7 @@ the same command to its end and compares the artifacts. Exits 1 where any differ
 import argparse
 import hashlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,24 +46,35 @@ def uninterrupted(recipe: Path, run: Path) -> tuple[float, dict[str, str]]:
 def study(
     recipe: Path, folder: Path, expected: dict[str, str], *, seconds: float, trials: int, seed: int
 ) -> list[Trial]:
-    """Kill that many runs, each at a random moment of its first `seconds`."""
+    """Kill that many runs, each at a random moment of its first `seconds`.
+
+    A run that ends before its moment does not count; then the machine became faster, so later
+    moments are drawn from less time.
+    """
     drawn = random.Random(seed)
-    found = []
-    for number in range(trials):
-        run, moment = folder / f"killed-{number}", drawn.uniform(0, seconds)
-        found.append(trial(recipe, run, moment=moment, expected=expected))
-        print(line(number, found[-1]), flush=True)
+    found: list[Trial] = []
+    while len(found) < trials:
+        run, moment = folder / f"killed-{len(found)}", drawn.uniform(0, seconds)
+        if result := trial(recipe, run, moment=moment, expected=expected):
+            print(line(len(found), result), flush=True)
+            found.append(result)
+        else:
+            seconds *= 0.8
+            shutil.rmtree(run)
     return found
 
 
-def trial(recipe: Path, run: Path, *, moment: float, expected: dict[str, str]) -> Trial:
-    """Kill a run at a moment, go on, compare."""
+def trial(recipe: Path, run: Path, *, moment: float, expected: dict[str, str]) -> Trial | None:
+    """Kill a run at a moment, go on, compare; none if it ended before."""
     process = subprocess.Popen(
         pipeline(recipe, run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    time.sleep(moment)
-    process.kill()
-    process.wait()
+    try:
+        process.wait(timeout=moment)
+        return None
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     if not (run / "run.json").exists():
         during = "start"
     else:

@@ -121,7 +121,7 @@ def test_a_closed_pipe_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pretrain digits --method simclear", "did you mean `simclr`?"),
         ("pretrain digits --backbone resnet17", "did you mean `resnet"),
         ("pretrain digits --set method=simclear", "did you mean `simclr`?"),
-        ("pretrain digits --set backbone=resnet17", "there are small, resnet18"),
+        ("pretrain digits --set backbone=resnet17", "there are small, resnet"),
         ("pretrain digits --precision fp8", "`precision` = `fp8`"),
         ("pretrain digits --device cuda:99", "--device auto"),
         ("pretrain digits --device meta", "--device auto"),

@@ -371,6 +371,14 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(
     assert not file.exists()
 
 
+def test_what_a_killed_writer_left_half_done_is_cleared_away(spice: Spice, copied: Path) -> None:
+    before = {file.name for file in copied.iterdir()}
+    for name in ("run.json", "semi.safetensors", "semi.checkpoint.safetensors", "semi.jsonl"):
+        (copied / f"{name}.partial").write_bytes(b"half")
+    spice("semi", "-r", copied)
+    assert {file.name for file in copied.iterdir()} == before
+
+
 def test_a_damaged_checkpoint_is_named_and_the_hint_mends_it(
     spice: Spice, copied: Path, forget: Forget, digests: Digests
 ) -> None:

@@ -23,7 +23,8 @@ def orthogonalise(matrix: Tensor, *, iterations: int = 5) -> Tensor:
     for _ in range(iterations):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x.T if tall else x).float()
+    nearest: Tensor = (x.T if tall else x).float()
+    return nearest
 
 
 class Muon(torch.optim.Optimizer):

@@ -52,7 +52,9 @@ def settle(run: Path, manifest: Manifest) -> None:
             with files.naming(file):
                 previous.replace(file)
         files.remove(aside(file))
-    for file in (run / MANIFEST, *(artifact_file(run, stage) for stage in Stage)):
+    written = [run / f"{stage}.jsonl" for stage in Stage]
+    written += [name(run, stage) for stage in Stage for name in (artifact_file, checkpoint_file)]
+    for file in (run / MANIFEST, *written):
         files.remove(files.partial(file))
 
 

@@ -13,6 +13,7 @@ from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.images import spec_of
+from spice_cli.stages.allocator import keep_freed_memory
 from spice_cli.stages.job import Job, Work
 from spice_cli.track import Track
 
@@ -65,6 +66,8 @@ def perform(
         log=Log(run.path, stage),
         checkpoint_seconds=checkpoint_seconds,
     )
+    if device.type == "cpu":
+        keep_freed_memory()
     tensors = work.compute(job)
     run.write(
         stage,

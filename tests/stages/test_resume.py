@@ -56,6 +56,7 @@ def go(run: Run, stage: Stage, config: Any, track: Silent) -> str:
 SETTINGS: dict[str, tuple[Stage, list[str]]] = {
     "simclr": (Stage.PRETRAIN, []),
     "simclr, nesterov, bf16": (Stage.PRETRAIN, ["nesterov=true", "precision=bf16"]),
+    "muon": (Stage.PRETRAIN, ["optimizer=muon", "lr=0.02"]),
     "moco": (Stage.PRETRAIN, ["method=moco", "queue=512"]),
     "moco, symmetric, split batch norm": (
         Stage.PRETRAIN,
