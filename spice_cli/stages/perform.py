@@ -12,8 +12,8 @@ from spice_cli.run.checkpoint import Checkpoint, fingerprint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.images import spec_of
 from spice_cli.stages.allocator import keep_freed_memory
+from spice_cli.stages.images import spec_of
 from spice_cli.stages.job import Job, Work
 from spice_cli.track import Track
 
