@@ -10,7 +10,7 @@ from spice_cli.stages.backbone import build, fill, restore
 
 
 def test_an_unknown_backbone_lists_those_there_are() -> None:
-    with pytest.raises(UsageError, match="`resnet17` is not a backbone; there are small, resnet18"):
+    with pytest.raises(UsageError, match="`resnet17` is not a backbone; there are small, resnet"):
         build("resnet17", Pretrain(), 32)
 
 
