@@ -37,7 +37,7 @@ class SpiceGroup(TyperGroup):
             fail(str(error), error.hint)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            fail("interrupted", "the same command goes on from the last checkpoint")
+            fail("interrupted", "the same command, without `--force`, goes on where it can")
             raise typer.Exit(INTERRUPTED) from None
 
 

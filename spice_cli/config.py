@@ -111,6 +111,12 @@ class Pretrain(Frozen):
     views: Views = Views()
     settings: dict[str, JsonValue] = {}
 
+    @model_validator(mode="after")
+    def _nesterov(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("`nesterov` needs a `momentum` above 0")
+        return self
+
 
 class Embed(Frozen):
     """Features of every image."""
@@ -151,9 +157,9 @@ class SelfLabel(Frozen):
     hidden: Count | None = None
     """Width of a head's hidden layer; none is the width of the features."""
     lr: Positive = 0.005
-    views: Literal["auto", "live", "cached"] = "auto"
+    views: Literal["auto", "live", "cached", "plain"] = "auto"
     """`cached`: those that `embed --views` stored; `live`: new ones each epoch, through the
-    backbone; `auto`: cached where there are any."""
+    backbone; `plain`: none, the embeddings themselves; `auto`: the first of these that can be."""
     weak: Weak = Weak()
     strong: Strong = Strong()
     precision: Precision = "auto"
@@ -163,6 +169,10 @@ class SelfLabel(Frozen):
         if self.passes is None:
             object.__setattr__(self, "passes", {"code": 8, "paper": 1}[self.variant])
         return self
+
+
+LABELLED: dict[Variant, int] = {"code": 500, "paper": 100}
+"""Images that SPICE-Self labels together, a cluster: 5,000 and 1,000 at ten clusters."""
 
 
 class SelectReliable(Frozen):
@@ -209,7 +219,8 @@ class Semi(Frozen):
     ratio: Count = 7
     """Unlabelled images for each labelled one (mu)."""
     lr: Positive = 0.03
-    momentum: Share = 0.9
+    momentum: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Nesterov's."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     threshold: Share = 0.95
     weight: Annotated[float, Field(ge=0)] = 1.0

@@ -12,11 +12,19 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from spice_cli.catalog import METHODS, load
+from spice_cli.catalog import BACKBONES, HEADS, METHODS, SELECTIONS, SEMI, load
 from spice_cli.config import SECTIONS, DataSpec, Frozen, Pretrain
 from spice_cli.errors import InvalidError, MissingError, UsageError
 
 Sections = dict[str, dict[str, JsonValue]]
+CHOICES: dict[str, dict[str, Mapping[str, str]]] = {
+    "pretrain": {"method": METHODS, "backbone": BACKBONES},
+    "embed": {},
+    "self-label": {"method": HEADS},
+    "select-reliable": {"method": SELECTIONS},
+    "semi": {"method": SEMI, "backbone": BACKBONES},
+}
+"""Settings whose values are names in the catalogue."""
 C = TypeVar("C", bound=Frozen)
 HERE = Path(__file__).parent
 
@@ -74,16 +82,26 @@ def stage_config(
     sets: Iterable[str] = (),
 ) -> Any:
     """Build and check a stage's config. All faults are told at once, in one `UsageError`."""
-    values = _merge(dict(section or {}), _given(flags))
-    for text in sets:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"`--set {text}` is not `key=value`", hint="--set lr=0.03")
-        values = _merge(values, _nested(key.split("."), _parse(value)))
+    values = _merge(section or {}, asked(flags, sets))
     config = SECTIONS[stage]
+    for key, names in CHOICES[stage].items():
+        name = values.get(key)
+        if name is not None and (not isinstance(name, str) or name not in names):
+            raise UsageError(f"`{name}` is not a {key} of `{stage}`{close(str(name), names)}")
     if config is Pretrain:
         values = _split_settings(values)
     return _checked(config, values, stage)
+
+
+def asked(flags: Mapping[str, Any], sets: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the settings that flags and `--set` gave, nested as a recipe's section is."""
+    values = _given(flags)
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UsageError(f"`--set {text}` is not `key=value`", hint="--set lr=0.03")
+        values = _merge(values, _nested(key.split("."), _parse(value)))
+    return values
 
 
 def close(name: str, names: Iterable[str]) -> str:
@@ -97,10 +115,10 @@ def _split_settings(values: dict[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in values.items() if key not in Pretrain.model_fields}
     kept = {key: value for key, value in values.items() if key not in own}
     method = kept.get("method", Pretrain.model_fields["method"].default)
-    if method not in METHODS:
-        raise UsageError(f"`{method}` is not a method{close(str(method), METHODS)}")
+    if kept.pop("settings", None) is not None:
+        raise UsageError("`settings` is filled by `pretrain`; give a method's settings by name")
     try:
-        settings = load(METHODS[method]).Config.model_validate({**kept.get("settings", {}), **own})
+        settings = load(METHODS[method]).Config.model_validate(own)
     except ValidationError as error:
         known = [*Pretrain.model_fields, *load(METHODS[method]).Config.model_fields]
         raise UsageError(_faults(error, "pretrain", known)) from None

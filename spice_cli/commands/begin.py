@@ -38,6 +38,5 @@ def begin(
     where = path or RUNS / (dataset if dataset in DATASETS else Path(dataset).resolve().stem)
     settings = Recipe(name=name, sections=sections)
     run = Run.create(where, data, settings, seed=seed or 0)
-    if recipe and run.manifest.recipe != settings:
-        run.set_recipe(settings)
+    run.change(recipe=settings if recipe else None, seed=seed)
     return run

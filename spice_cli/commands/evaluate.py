@@ -3,12 +3,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spice_cli.catalog import METRICS, STAGES
+from spice_cli.catalog import METRICS
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import JsonOption, RunOption, one_of
-from spice_cli.console import emit, say, show, warn
+from spice_cli.console import Terminal, emit, say, show, warn
+
+SCORED = ("embed", "self-label", "select-reliable", "semi")
 
 if TYPE_CHECKING:
+    from spice_cli.run.store import Run
     from spice_cli.stages.evaluate import Evaluation
 
 
@@ -18,7 +21,7 @@ def evaluate(
         list[str] | None, one_of(METRICS, "--metrics", help="One or more. Default: acc nmi ari.")
     ] = None,
     stage: Annotated[
-        str | None, one_of(STAGES, "--stage", help="Which stage to score. Default: the furthest.")
+        str | None, one_of(SCORED, "--stage", help="Which stage to score. Default: the furthest.")
     ] = None,
     average: Annotated[
         str,
@@ -57,37 +60,35 @@ def evaluate(
         clusters=clusters,
         labels=labels,
     )
-    from spice_cli.console import Terminal
-
     found = evaluate(opened, choices, Terminal())
-    tell(opened.path, found)
+    tell(opened, found)
     emit(found.scores, as_json=json)
 
 
-def tell(path: Path, found: "Evaluation") -> None:
+def tell(run: "Run", found: "Evaluation") -> None:
     """Show people the tables, and keep what was found in the run if it can be written to."""
-    from spice_cli.run.store import Run
-    from spice_cli.stages.evaluate import save
+    from spice_cli.errors import InvalidError
+    from spice_cli.stages.keep import keep
 
     label = f"{found.protocol}, n = {found.images:,}"
     show(
-        f"{path}: {found.stage}",
+        f"{run.path}: {found.stage}",
         ["metric", "value", "protocol"],
         [[name, f"{value:.4f}", label] for name, value in found.scores.items()],
     )
     for note in found.notes:
         say(f"  {note}")
-    if found.per_cluster:
-        titles = ["cluster", "images", "confidence", "class", "purity"]
-        show("clusters", titles[: len(found.per_cluster[0])], found.per_cluster)
-    if found.table is not None and max(found.table.shape) <= 20:
+    titles = ["cluster", "images", "confidence", "class", "purity"]
+    show("clusters", titles[: len(found.per_cluster[0])], found.per_cluster)
+    if found.table is not None and max(found.table.counts.shape) <= 20:
         rows = [
             [title, *map(str, counts)]
-            for title, counts in zip(found.rows, found.table.tolist(), strict=True)
+            for title, counts in zip(found.titles, found.table.counts.tolist(), strict=True)
         ]
-        show("confusion (rows: classes, columns: clusters)", ["", *found.columns], rows)
+        columns = ["", *map(str, found.table.clusters)]
+        show("confusion (rows: classes, columns: clusters)", columns, rows)
     try:
-        for file in save(Run.open(path), found):
+        for file in keep(run, found):
             say(f"wrote {file}")
-    except OSError as error:
-        warn(f"could not write to `{path}`: {error.strerror}")
+    except InvalidError as error:
+        warn(str(error))

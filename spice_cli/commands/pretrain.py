@@ -74,8 +74,7 @@ def pretrain(
             )
         opened = Run.open(locate(run))
     else:
-        path = run if run is None else named(run)
-        opened = begin(dataset, path, recipe=recipe, seed=seed, flags=flags)
+        opened = begin(dataset, named(run), recipe=recipe, seed=seed, flags=flags)
     settings = {
         "method": method,
         "backbone": backbone,

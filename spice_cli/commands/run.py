@@ -69,10 +69,11 @@ def run(
 ) -> None:
     """Run all stages, skipping what is up to date, and evaluate."""
     from spice_cli.settings import read_recipe, recipe_names
-    from spice_cli.stages.evaluate import SCORED, Choices, evaluate
+    from spice_cli.stages.assignments import SCORED
+    from spice_cli.stages.evaluate import Choices, evaluate
 
     dataset = name
-    path = run if run is None else named(run)
+    path = named(run)
     if name not in DATASETS and (name in recipe_names() or name.endswith(".toml")):
         recipe = recipe or name
         dataset = str(read_recipe(recipe).get("data", {}).get("name", ""))
@@ -101,13 +102,14 @@ def run(
     scores: dict[str, dict[str, float]] = {}
     last = None
     for scored in reversed(SCORED):
-        if scored in wanted and scored in opened.manifest.stages:
+        known = clusters or opened.manifest.data.classes or scored != "embed"
+        if scored in wanted and scored in opened.manifest.stages and known:
             last = evaluate(opened, Choices(stage=scored, clusters=clusters), track)
             scores[scored] = last.scores
     if last is None:
-        emit(opened.path)
+        emit(scores if json else opened.path, as_json=json)
         return
-    tell(opened.path, last)
+    tell(opened, last)
     names = list(last.scores)
     rows = [[s, *(f"{v[n]:.4f}" if n in v else "" for n in names)] for s, v in scores.items()]
     show(f"all stages ({last.protocol}, n = {last.images:,})", ["stage", *names], rows)
@@ -119,11 +121,17 @@ def _check(run: "Run", own: dict[str, dict[str, Any]], sets: dict[str, list[str]
     """Find what is wrong with the settings of late stages before the early ones take hours."""
     from spice_cli.settings import stage_config
     from spice_cli.stages.self_label import cluster_count
+    from spice_cli.stages.semi import check_init
 
     sections = run.manifest.recipe.sections
     configs = {s: stage_config(s, sections.get(s), own[s], sets[s]) for s in own}
+    data = run.manifest.data
     if "self-label" in configs:
-        cluster_count(configs["self-label"].clusters, run.manifest.data.classes)
+        clusters = cluster_count(configs["self-label"].clusters, data.classes)
+        if clusters > data.train:
+            raise UsageError(f"{clusters} clusters are more than {data.train} training images")
+    if "semi" in configs:
+        check_init(configs["semi"], configs["pretrain"])
 
 
 def _by_stage(sets: list[str]) -> dict[str, list[str]]:

@@ -32,7 +32,7 @@ def run_stage(
 ) -> None:
     """Bring one stage up to date, or take its output from `source`."""
     from spice_cli.run.manifest import Stage
-    from spice_cli.settings import stage_config
+    from spice_cli.settings import asked, stage_config
     from spice_cli.stages.imports import adopt
     from spice_cli.stages.perform import choose_device, perform
 
@@ -53,6 +53,7 @@ def run_stage(
             track=track,
             checkpoint_seconds=how.checkpoint_seconds,
             force=how.force,
+            asked=asked(flags, sets or ()),
         )
 
 

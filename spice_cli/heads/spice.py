@@ -55,7 +55,7 @@ class Spice:
         self.heads = Heads(
             config.heads, features, config.hidden or features, clusters, generator
         ).to(generator.device)
-        self.optimizer = torch.optim.Adam(self.heads.parameters(), lr=config.lr)
+        self.optimizer = torch.optim.Adam(self.heads.parameters(), lr=config.lr, fused=True)
         self.loss = SELF_LABEL_LOSSES[config.loss]
 
     @torch.no_grad()
@@ -66,9 +66,7 @@ class Spice:
         (n, d): steps 1 and 2 of Algorithm 1.
         """
         probs = self.heads(weak).softmax(-1)
-        return prototype_labels(
-            embeddings, probs, ratio=self.config.ratio, overlap=self.config.overlap
-        )
+        return self._labels(embeddings, probs)
 
     def train(self, strong: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
         """Fit the heads to the labels (h, k, q) of strong views (n, d), step 3 of Algorithm 1.
@@ -101,16 +99,29 @@ class Spice:
 
         No labels but the head's own are used, so the lowest loss picks head and epoch honestly.
         """
-        logits = self.heads(embeddings)
+        logits = _in_blocks(self.heads, embeddings)
         probs = logits.softmax(-1)
-        index = prototype_labels(
-            embeddings, probs, ratio=self.config.ratio, overlap=self.config.overlap
-        )
-        heads, clusters, quota = index.shape
-        pairs = index.reshape(heads, -1)
-        label = torch.arange(clusters, device=index.device).repeat_interleave(quota)
-        picked = logits.gather(1, pairs[..., None].expand(-1, -1, logits.shape[-1]))
-        loss = self.loss(picked, label.expand(heads, -1), self.config.temperature).mean(-1)
-        if self.config.entropy:
-            loss = loss - self.config.entropy * mean_entropy(probs)
-        return loss, probs
+        losses = []
+        for own, shares in zip(logits, probs, strict=True):
+            (index,) = self._labels(embeddings, shares[None])
+            label = torch.arange(len(index), device=index.device).repeat_interleave(index.shape[1])
+            loss = self.loss(own[index.flatten()], label, self.config.temperature).mean()
+            if self.config.entropy:
+                loss = loss - self.config.entropy * mean_entropy(shares)
+            losses.append(loss)
+        return torch.stack(losses), probs
+
+    @torch.no_grad()
+    def probs(self, heads: Heads, embeddings: Tensor) -> Tensor:
+        """Return the probabilities (n, k) of the head with the lowest selection loss."""
+        logits = _in_blocks(heads, embeddings)
+        return logits[heads.losses.argmin()].softmax(-1)
+
+    def _labels(self, embeddings: Tensor, probs: Tensor) -> Tensor:
+        ratio, overlap = self.config.ratio, self.config.overlap
+        return prototype_labels(embeddings, probs, ratio=ratio, overlap=overlap)
+
+
+def _in_blocks(heads: Heads, features: Tensor) -> Tensor:
+    """Logits (h, n, k), some rows at a time: hidden layers are (h, rows, hidden)."""
+    return torch.cat([heads(rows) for rows in torch.split(features, 8192)], 1)

@@ -28,4 +28,4 @@ def draw(table: Tensor, rows: list[str], columns: list[str], file: Path, title: 
                         axes.text(
                             column, row, count, ha="center", va="center", color=color, fontsize=8
                         )
-        figure.savefig(file)
+        figure.savefig(file, format="png")

@@ -72,7 +72,9 @@ class Record(Frozen):
     """Bytes of the file."""
     tensors: dict[str, TensorSpec]
     config: dict[str, JsonValue]
-    """The full resolved config; for a file made elsewhere, `{"from": name}`."""
+    """The full resolved config; for a file made elsewhere, where it came from."""
+    asked: dict[str, JsonValue] = Field(default_factory=dict)
+    """Those of its settings that flags gave, beside what the recipe says."""
     inputs: dict[str, Sha256]
     """Hashes of the stages it read, and of the images under `data`."""
     seed: int

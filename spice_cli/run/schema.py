@@ -46,7 +46,6 @@ SCHEMA: dict[Stage, tuple[Part, ...]] = {
         Part("heads.*", needed="made here"),
         Part("losses", ("h",), "float", "made here"),
         Part("probs", ("n", "k"), "float"),
-        Part("chosen", (), "int64", "no"),
     ),
     Stage.SELECT_RELIABLE: (
         Part("index", ("m",), "int64"),

@@ -1,5 +1,6 @@
 """Reading and writing a run directory. Torch is imported only where tensors are moved."""
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -120,6 +121,7 @@ class Run:
         seed: int,
         environment: Environment,
         seconds: float,
+        asked: Mapping[str, JsonValue] | None = None,
         imported: bool = False,
     ) -> Record:
         """Store a finished stage and discard its checkpoint.
@@ -146,6 +148,7 @@ class Run:
                 size=size,
                 tensors={name: spec(tensor) for name, tensor in tensors.items()},
                 config=to_jsonable_python(config),
+                asked=dict(asked or {}),
                 inputs=dict(inputs),
                 seed=seed,
                 environment=environment,
@@ -160,10 +163,13 @@ class Run:
             files.remove(artifact.checkpoint_file(self.path, stage))
         return record
 
-    def set_recipe(self, recipe: Recipe) -> None:
-        """Change the settings that stages take from now on."""
-        with self.lock():
-            self._save(self.manifest.model_copy(update={"recipe": recipe}))
+    def change(self, *, recipe: Recipe | None = None, seed: int | None = None) -> None:
+        """Change the recipe or the seed that stages take from now on."""
+        given = {"recipe": recipe, "seed": seed}
+        update = {key: value for key, value in given.items() if value is not None}
+        if any(getattr(self.manifest, key) != value for key, value in update.items()):
+            with self.lock():
+                self._save(self.manifest.model_copy(update=update))
 
     def inputs(self, *stages: Stage) -> dict[str, str]:
         """Return the hashes of finished stages, and of the images under `data`."""
@@ -211,9 +217,9 @@ class Run:
         made_of = record.config.get("from") if record and record.imported else None
         name = made_of.get("name") if isinstance(made_of, dict) else made_of
         source = f" --from {shlex.quote(str(name))}" if name else ""
-        clusters = record.config.get("clusters") if record else None
-        count = f" --clusters {clusters}" if clusters and not name else ""
-        return f"spice {stage}{source}{count}{' --force' if force else ''} -r {self._shown}"
+        asked = record.asked if record else {}
+        flags = "".join(f" --set {shlex.quote(text)}" for text in _flat(asked))
+        return f"spice {stage}{source}{flags}{' --force' if force else ''} -r {self._shown}"
 
     @property
     def _shown(self) -> str:
@@ -222,3 +228,14 @@ class Run:
     def _save(self, manifest: Manifest) -> None:
         files.write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
         self.manifest = manifest
+
+
+def _flat(settings: Mapping[str, JsonValue], prefix: str = "") -> list[str]:
+    """Spell nested settings as `key.key=value`."""
+    out: list[str] = []
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            out += _flat(value, f"{prefix}{key}.")
+        else:
+            out.append(f"{prefix}{key}={value if isinstance(value, str) else json.dumps(value)}")
+    return out

@@ -32,7 +32,7 @@ def check_values(stage: Stage, tensors: Mapping[str, Tensor], axes: Mapping[str,
         _unit(stage, tensors["embeddings"])
     if "probs" in tensors:
         _probabilities(stage, tensors["probs"])
-    for name, axis in (("index", "n"), ("label", "k"), ("chosen", "h")):
+    for name, axis in (("index", "n"), ("label", "k")):
         if name in tensors:
             _within(stage, name, tensors[name], axes.get(axis))
     if "index" in tensors and bool((tensors["index"].sort().values.diff() == 0).any()):

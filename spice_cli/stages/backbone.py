@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from spice_cli.catalog import BACKBONES, load
@@ -29,7 +30,14 @@ def build(name: str, config: Pretrain, size: int) -> Backbone:
 def pretrain_config(run: Run) -> Pretrain:
     """Return the config that `pretrain` ran with."""
     stored = run.record(Stage.PRETRAIN).config
-    return Pretrain.model_validate({k: v for k, v in stored.items() if k != "from"})
+    try:
+        return Pretrain.model_validate({k: v for k, v in stored.items() if k != "from"})
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InvalidError(
+            f"the manifest of `{run.path}` holds a config of `pretrain` whose `{key}` is wrong",
+            hint=run.command(Stage.PRETRAIN, force=True),
+        ) from None
 
 
 def restore(run: Run, device: torch.device) -> Backbone:

@@ -1,5 +1,7 @@
 """Images and a backbone in, one unit-norm feature an image out."""
 
+import time
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +20,8 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
     config = job.config
     images = job.images()
     backbone = restore(job.run, job.device)
+    job.log.clear()
+    started = time.monotonic()
     rounds = 1 + config.flip + 2 * config.views
     with job.track.bar("embed", rounds * len(images)) as bar:
 
@@ -42,6 +46,16 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
                 embed(strong_view(config.strong, job.generator("strong", v))) for v in numbers
             ]
             out |= {"weak": torch.stack(weak), "strong": torch.stack(strong)}
+    seconds = time.monotonic() - started
+    done = rounds * len(images)
+    job.note(
+        {
+            "epoch": 1,
+            "images": done,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(done / seconds, 1),
+        }
+    )
     return out
 
 

@@ -1,8 +1,7 @@
 """Score a run. The only stage that looks at labels."""
 
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,19 +9,15 @@ import torch
 from torch import Tensor
 
 from spice_cli.catalog import METRICS, load
-from spice_cli.errors import MissingError, UsageError
-from spice_cli.ops.kmeans import kmeans
-from spice_cli.ops.metrics import confusion, many_to_one_accuracy
+from spice_cli.ops.metrics import Confusion, confusion, many_to_one_accuracy
 from spice_cli.ops.probe import knn_accuracy, leave_one_out
 from spice_cli.ops.silhouette import silhouette
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
+from spice_cli.stages.assignments import Assignments, assignments, newest
 from spice_cli.stages.images import images_of
 from spice_cli.stages.truth import truth
 from spice_cli.track import Track
-
-SCORED = (Stage.SEMI, Stage.SELF_LABEL, Stage.EMBED)
-"""Stages that put every image in a cluster, the best first; `embed` does so by k-means."""
 
 
 @dataclass(frozen=True)
@@ -47,140 +42,70 @@ class Evaluation:
     clusters: int
     scores: dict[str, float]
     notes: list[str]
-    table: Tensor | None = None
-    """Counts (classes, clusters), clusters in the order of the classes they were matched with."""
-    rows: list[str] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
-    per_cluster: list[list[str]] = field(default_factory=list)
-    """Cluster, size, mean confidence, and with truth: class and purity."""
+    table: Confusion | None
+    """None where there is no truth to compare with."""
+    titles: list[str]
+    """Names of the classes, the rows of the table."""
+    per_cluster: list[list[str]]
+    """Cluster, size, mean confidence, and with truth its most frequent class and purity."""
 
 
 def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
     """Compare a stage's clusters with the true classes; without any, describe the clusters."""
     stage = choices.stage or newest(run)
-    rows, predicted, confidence = _assignments(run, stage, choices, track)
+    found = assignments(run, stage, choices.clusters)
     labels = truth(run, choices.labels, track.say)
-    clusters = int(predicted.max()) + 1
-    data = run.manifest.data
-    where = "train and test together" if data.protocol == "whole" else "test images alone"
-    notes = [f"protocol {data.protocol} ({where}), {len(rows):,} images, {clusters} clusters"]
-    if stage is Stage.SELECT_RELIABLE:
-        notes = [f"protocol {data.protocol}, only the {len(rows):,} selected training images"]
-    if data.bad:
-        notes.append(f"{len(data.bad)} unreadable images left out")
-    if labels is None or not bool((labels[rows] >= 0).any()):
+    notes = [_scope(run, stage, found)]
+    if bad := run.manifest.data.bad:
+        notes.append(f"{len(bad)} unreadable images left out")
+    known = labels[found.rows] >= 0 if labels is not None else torch.zeros(1, dtype=torch.bool)
+    if labels is None or not bool(known.any()):
         notes.append("no ground truth to compare with: sizes, confidence and silhouette only")
-        found = _without_truth(run, stage, rows, predicted, confidence)
-        cells = _cells(predicted, confidence)
-        return Evaluation(
-            stage, data.protocol, len(rows), clusters, found, notes, per_cluster=cells
-        )
-    known = labels[rows] >= 0
-    if not bool(known.all()):
-        notes.append(f"{int((~known).sum()):,} images without a label left out")
-    rows, predicted, confidence = rows[known], predicted[known], confidence[known]
-    target = labels[rows]
-    scores = {name: _score(name, predicted, target, choices) for name in choices.metrics}
-    if "nmi" in scores:
-        notes.append(f"nmi: {choices.average} mean of the entropies")
-    if "acc" in scores:
-        notes.append(f"acc: clusters matched {choices.match.replace('-', ' ')}")
-    if stage is Stage.EMBED:
-        notes.append("clusters by spherical k-means, best of 10; knn: 20 nearest, by cosine")
-        scores |= _probe(run, labels)
-    table = confusion(predicted, target)
-    names = images_of(run, track.say).names if data.spec else None
-    titles = [names[c] if names and c < len(names) else str(c) for c in table.classes]
-    cells = _cells(predicted, confidence, target, titles, table.classes)
+        scores, table, titles = _without_truth(run, found), None, list[str]()
+        cells = _per_cluster(found)
+    else:
+        if not bool(known.all()):
+            notes.append(f"{int((~known).sum()):,} images without a label left out")
+        found = found.only(known)
+        target = labels[found.rows]
+        scores = {name: _score(name, found.cluster, target, choices) for name in choices.metrics}
+        if "nmi" in scores:
+            notes.append(f"nmi: {choices.average} mean of the entropies")
+        if "acc" in scores:
+            notes.append(f"acc: clusters matched {choices.match.replace('-', ' ')}")
+        if stage is Stage.EMBED:
+            notes.append("clusters by spherical k-means, best of 10; knn: 20 nearest, by cosine")
+            scores |= _probe(run, labels)
+        table = confusion(found.cluster, target)
+        titles = _titles(run, choices, table.classes, track)
+        cells = _per_cluster(found, target, dict(zip(table.classes, titles, strict=True)))
     return Evaluation(
-        stage,
-        data.protocol,
-        len(rows),
-        clusters,
-        scores,
-        notes,
-        table.counts,
-        titles,
-        [str(c) for c in table.clusters],
-        cells,
+        stage=stage,
+        protocol=run.manifest.data.protocol,
+        images=len(found.rows),
+        clusters=found.clusters,
+        scores=scores,
+        notes=notes,
+        table=table,
+        titles=titles,
+        per_cluster=cells,
     )
 
 
-def newest(run: Run) -> Stage:
-    """Return the furthest stage that clustered every image."""
-    for stage in SCORED:
-        if stage in run.manifest.stages:
-            return stage
-    raise MissingError(
-        f"`{run.path}` has nothing to evaluate yet", hint=f"spice embed -r {run.path}"
-    )
-
-
-def save(run: Run, found: Evaluation) -> list[Path]:
-    """Write `evaluate.json` and, where there is truth, `confusion.png`; return the files."""
-    summary = {
-        "stage": found.stage,
-        "protocol": found.protocol,
-        "images": found.images,
-        "clusters": found.clusters,
-        "notes": found.notes,
-        "scores": found.scores,
-        "seed": run.record(found.stage).seed,
-        "input": run.record(found.stage).sha256,
-    }
-    file = run.path / "evaluate.json"
-    file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    if found.table is None:
-        return [file]
-    from spice_cli.report.confusion import draw
-
-    picture = run.path / "confusion.png"
-    title = f"{run.manifest.data.name.rsplit('/', 1)[-1]}, {found.stage}, {found.protocol}"
-    draw(found.table, found.rows, found.columns, picture, title)
-    return [file, picture]
-
-
-def _assignments(
-    run: Run, stage: Stage, choices: Choices, track: Track
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows (m,), their clusters (m,) and confidences (m,)."""
-    data = run.manifest.data
-    tensors = run.read(stage)
+def _scope(run: Run, stage: Stage, found: Assignments) -> str:
+    protocol = run.manifest.data.protocol
     if stage is Stage.SELECT_RELIABLE:
-        index = tensors["index"]
-        agreed = tensors.get("consistency", torch.ones(data.train))
-        return index, tensors["label"], agreed[index]
-    n = data.train + data.test
-    rows = torch.arange(n) if data.protocol == "whole" else torch.arange(data.train, n)
-    if "probs" in tensors:
-        confidence, predicted = tensors["probs"][rows].max(1)
-        return rows, predicted, confidence
-    if "embeddings" not in tensors:
-        raise UsageError(f"`{stage}` puts no image in a cluster", hint="--stage embed")
-    clusters = choices.clusters or _clusters(run)
-    embeddings = tensors["embeddings"]
-    if clusters > data.train:
-        raise UsageError(f"{clusters} clusters are more than {data.train} training images")
-    found = kmeans(embeddings[: data.train], clusters, generator=torch.Generator().manual_seed(0))
-    cosine, predicted = (embeddings[rows] @ found.centers.T).max(1)
-    return rows, predicted, cosine
-
-
-def _clusters(run: Run) -> int:
-    stored = run.manifest.stages.get(Stage.SELF_LABEL)
-    clusters = stored.tensors["probs"].shape[1] if stored else run.manifest.data.classes
-    if clusters is None:
-        raise UsageError("how many clusters should k-means look for?", hint="--clusters K")
-    return clusters
+        return f"protocol {protocol}, only the {len(found.rows):,} selected training images"
+    where = "train and test together" if protocol == "whole" else "test images alone"
+    images = f"{len(found.rows):,} images, {found.clusters} clusters"
+    return f"protocol {protocol} ({where}), {images}"
 
 
 def _score(name: str, predicted: Tensor, target: Tensor, choices: Choices) -> float:
     if name == "acc" and choices.match == "many-to-one":
         return many_to_one_accuracy(predicted, target)
-    metric = load(METRICS[name])
-    score: float = (
-        metric(predicted, target, choices.average) if name == "nmi" else metric(predicted, target)
-    )
+    extra = (choices.average,) if name == "nmi" else ()
+    score: float = load(METRICS[name])(predicted, target, *extra)
     return score
 
 
@@ -199,41 +124,41 @@ def _probe(run: Run, labels: Tensor) -> dict[str, float]:
     first[train:], last[:train] = False, False
     if not bool(first.any() and last.any()):
         return {}
-    sides = embeddings[first], labels[first], embeddings[last], labels[last]
-    return {"knn": knn_accuracy(*sides)}
+    return {"knn": knn_accuracy(embeddings[first], labels[first], embeddings[last], labels[last])}
 
 
-def _without_truth(
-    run: Run, stage: Stage, rows: Tensor, predicted: Tensor, confidence: Tensor
-) -> dict[str, float]:
-    sizes = torch.bincount(predicted)
-    found = {
+def _without_truth(run: Run, found: Assignments) -> dict[str, float]:
+    sizes = torch.bincount(found.cluster, minlength=found.clusters)
+    scores = {
         "clusters": int((sizes > 0).sum()),
         "smallest": int(sizes.min()),
         "largest": int(sizes.max()),
-        "confidence": float(confidence.mean()),
+        "confidence": float(found.confidence.mean()),
     }
-    if Stage.EMBED in run.manifest.stages and found["clusters"] > 1:
-        features = run.read(Stage.EMBED, "embeddings")["embeddings"][rows]
+    if Stage.EMBED in run.manifest.stages and scores["clusters"] > 1:
+        features = run.read(Stage.EMBED, "embeddings")["embeddings"][found.rows]
         generator = torch.Generator().manual_seed(0)
-        found["silhouette"] = silhouette(features, predicted, generator=generator)
-    return found
+        scores["silhouette"] = silhouette(features, found.cluster, generator=generator)
+    return scores
 
 
-def _cells(
-    predicted: Tensor,
-    confidence: Tensor,
-    target: Tensor | None = None,
-    titles: Iterable[str] = (),
-    classes: Iterable[int] = (),
+def _titles(run: Run, choices: Choices, classes: Sequence[int], track: Track) -> list[str]:
+    """Name the classes as the data set does, unless the labels are not its own."""
+    ours = choices.labels is None and run.manifest.data.spec is not None
+    names = (images_of(run, track.say).names if ours else None) or ()
+    return [names[c] if c < len(names) else str(c) for c in classes]
+
+
+def _per_cluster(
+    found: Assignments, target: Tensor | None = None, names: dict[int, str] | None = None
 ) -> list[list[str]]:
-    names = dict(zip(classes, titles, strict=True))
     rows = []
-    for cluster in range(int(predicted.max()) + 1):
-        mine = predicted == cluster
+    for cluster in range(found.clusters):
+        mine = found.cluster == cluster
         size = int(mine.sum())
-        row = [str(cluster), f"{size:,}", f"{float(confidence[mine].mean()):.3f}" if size else "-"]
-        if target is not None:
+        row = [str(cluster), f"{size:,}"]
+        row.append(f"{float(found.confidence[mine].mean()):.3f}" if size else "-")
+        if target is not None and names:
             top = torch.bincount(target[mine], minlength=1)
             row += [names[int(top.argmax())], f"{int(top.max()) / size:.3f}"] if size else ["-"] * 2
         rows.append(row)

@@ -90,8 +90,8 @@ def adopt(run: Run, stage: Stage, file: Path, config: Frozen, *, seed: int, trac
         stage,
         tensors,
         config={
-            **config.model_dump(mode="json"),
-            "from": {"name": file.name, "sha256": sha256(file)},
+            **(config.model_dump(mode="json") if stage is Stage.PRETRAIN else {}),
+            "from": {"name": str(file.resolve()), "sha256": sha256(file)},
         },
         inputs=run.inputs(),
         seed=seed,

@@ -109,7 +109,7 @@ class Job(Generic[C]):
             if isinstance(value, float) and not math.isfinite(value):
                 raise CollapsedError(
                     f"`{self.stage}` collapsed: {name} is {value} in epoch {record['epoch']}",
-                    hint="a lower rate (`--set lr=...`) or `--precision fp32` usually helps",
+                    hint=f"a lower rate usually helps: {setting(self.stage, lr=0.001)}",
                 )
 
     def _seed(self, *part: int | str) -> int:
@@ -124,14 +124,22 @@ class Work:
     compute: Callable[[Job[Any]], dict[str, Tensor]]
     reads: Callable[[Any, Run], tuple[Stage, ...]]
     """The stages it reads under a config, in this run."""
+    resolve: Callable[[Any, Run], Any] = lambda config, run: config
+    """Fill in what a config leaves to the run."""
 
 
-def check_shares(stage: Stage, counts: Tensor, *, limit: float = 0.9) -> float:
-    """Return the largest cluster's share of the images (k,); beyond `limit` the run collapsed."""
+def check_shares(stage: Stage, counts: Tensor, *, hint: str, limit: float = 0.9) -> None:
+    """Raise if one cluster holds more than `limit` of the images; counts (k,)."""
     share = float(counts.max() / counts.sum())
     if share > limit:
         raise CollapsedError(
             f"`{stage}` collapsed: one of {len(counts)} clusters holds {share:.0%} of the images",
-            hint="longer pretraining, or an entropy term (`--set entropy=1`), usually helps",
+            hint=hint,
         )
-    return share
+
+
+def setting(stage: Stage, **values: JsonValue) -> str:
+    """Spell how to change settings, for the stage's own command and for `spice run`."""
+    own = " ".join(f"--set {key}={value}" for key, value in values.items())
+    every = " ".join(f"--set {stage}.{key}={value}" for key, value in values.items())
+    return f"`{own}` (with `spice run`: `{every}`)"

@@ -1,20 +1,22 @@
 """Run one stage: skip it if it is up to date, compute it, store what it left."""
 
 import platform
+from collections.abc import Mapping
 
 import torch
+from pydantic import JsonValue
 
 from spice_cli import __version__
 from spice_cli.catalog import STAGES, load
 from spice_cli.config import Frozen
-from spice_cli.errors import UsageError
+from spice_cli.errors import MissingError, UsageError
 from spice_cli.run.checkpoint import Checkpoint, fingerprint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.allocator import keep_freed_memory
 from spice_cli.stages.images import spec_of
-from spice_cli.stages.job import Job, Work
+from spice_cli.stages.job import Job, Work, setting
 from spice_cli.track import Track
 
 
@@ -28,17 +30,24 @@ def perform(
     track: Track,
     checkpoint_seconds: float = 20.0,
     force: bool = False,
+    asked: Mapping[str, JsonValue] | None = None,
 ) -> bool:
     """Bring one stage up to date; return whether there was anything to do.
 
-    The caller holds the run's lock.
+    The caller holds the run's lock. `asked` are the settings that were given beside the recipe's.
     """
+    record = run.manifest.stages.get(stage)
+    if record and record.imported and not force and run.state(stage, verify=True) == "done":
+        track.say(f"`{stage}` was taken from a file and stays as it is; `--force` replaces it")
+        return False
     if stage in (Stage.PRETRAIN, Stage.EMBED, Stage.SEMI):
         spec_of(run)
     work: Work = load(STAGES[stage])
+    config = work.resolve(config, run)
     inputs = run.inputs(*work.reads(config, run))
     resolved = config.model_dump(mode="json")
     if not force and run.up_to_date(stage, resolved, inputs, seed):
+        Checkpoint(run.path, stage, "").discard()
         track.say(f"`{stage}` is up to date")
         return False
     precision = choose_precision(getattr(config, "precision", "fp32"), device)
@@ -68,11 +77,18 @@ def perform(
     )
     if device.type == "cpu":
         keep_freed_memory()
-    tensors = work.compute(job)
+    try:
+        tensors = work.compute(job)
+    except torch.OutOfMemoryError:
+        raise MissingError(
+            f"`{stage}` needs more memory than {device} has",
+            hint=f"smaller batches need less: {setting(stage, batch_size=64)}",
+        ) from None
     run.write(
         stage,
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         config=resolved,
+        asked=asked,
         inputs=inputs,
         seed=seed,
         environment=environment(device, precision),

@@ -65,10 +65,11 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
                     optimizer.step()
                 total += loss.detach()
                 bar.advance(batch)
+            loss_mean = float(total / steps)
             seconds = time.monotonic() - started
             record = {
                 "epoch": epoch,
-                "loss": float(total / steps),
+                "loss": loss_mean,
                 "lr": config.lr * factor,
                 "seconds": round(seconds, 3),
                 "images_per_second": round(epoch_images / seconds, 1),
@@ -76,7 +77,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
             job.note(record)
             left = (config.epochs - epoch) * seconds
             bar.line(
-                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}",
+                f"epoch {epoch}/{config.epochs}  loss {loss_mean:.4f}",
                 f"lr {record['lr']:.4g}  {record['images_per_second']:,.0f} images/s  "
                 f"{left:,.0f} s left",
             )

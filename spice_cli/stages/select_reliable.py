@@ -1,5 +1,7 @@
 """Probabilities in, the labels worth trusting out: local consistency among neighbours."""
 
+import time
+
 from torch import Tensor
 
 from spice_cli.catalog import SELECTIONS, load
@@ -9,7 +11,7 @@ from spice_cli.ops.neighbors import nearest
 from spice_cli.ops.reliable import counts
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.job import Job, Work
+from spice_cli.stages.job import Job, Work, setting
 
 
 def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
@@ -20,6 +22,8 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
     voters = min(config.neighbors, train)
     if voters < config.neighbors:
         job.track.warn(f"only {train} images: `neighbors` is {voters}, not {config.neighbors}")
+    job.log.clear()
+    started = time.monotonic()
     with job.track.bar("select-reliable", train) as bar:
         neighbors = nearest(embeddings, voters, progress=bar.advance)
     found = load(SELECTIONS[config.method])(
@@ -47,20 +51,28 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
             f"({', '.join(map(str, missing))}), so `semi` could not learn them",
             hint=_relax(config, [int(members[cluster]) for cluster in missing]),
         )
+    job.note(
+        {
+            "epoch": 1,
+            "reliable": len(found.index),
+            "least": int(kept.min()),
+            "most": int(kept.max()),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+    )
     return {"index": found.index, "label": found.label, "consistency": found.consistency}
 
 
 def _relax(config: SelectReliable, members: list[int]) -> str:
     if not all(members):
         return (
-            "a cluster that `self-label` left empty has nothing to select: fewer `--clusters`, or "
-            "`spice self-label --set entropy=1`"
+            "a cluster that `self-label` left empty has nothing to select; try fewer clusters, or "
+            f"for `self-label` {setting(Stage.SELF_LABEL, entropy=1)}"
         )
-    confidence = config.confidence or 0.0
-    looser = f"`--agreement {max((config.agreement or 0.0) - 0.2, 0.1):.2f}`"
-    if confidence:
-        looser += f" or `--confidence {confidence - 0.2:.2f}`"
-    return f"`--min-per-cluster 20` relaxes for these clusters alone; {looser} for all"
+    alone = setting(Stage.SELECT_RELIABLE, min_per_cluster=20, balance="none")
+    agreement, confidence = (config.agreement or 0.0) / 2, (config.confidence or 0.0) / 2
+    for_all = setting(Stage.SELECT_RELIABLE, agreement=agreement, confidence=confidence)
+    return f"relax for short clusters alone: {alone}; or for all: {for_all}"
 
 
 def reads(config: SelectReliable, run: Run) -> tuple[Stage, ...]:

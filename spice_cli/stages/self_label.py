@@ -8,32 +8,29 @@ import torch
 from torch import Tensor
 
 from spice_cli.catalog import HEADS, load
-from spice_cli.config import SelfLabel
+from spice_cli.config import LABELLED, SelfLabel
 from spice_cli.errors import UsageError
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
 from spice_cli.stages.features import features, strong_view, weak_view
-from spice_cli.stages.job import Job, Work, check_shares
+from spice_cli.stages.job import Job, Work, check_shares, setting
 
 PairOfViews = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """From rows (m,) to the features of one weak and one strong view of each (m, d)."""
 
-LABELLED = {"code": 500, "paper": 100}
-"""Images labelled together, a cluster: 5,000 and 1,000 at ten clusters."""
+PATIENCE = 3
+"""Epochs before a head that puts nearly everything into one cluster ends the stage."""
 
 
 def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
     """Train all heads on the training rows and keep the epoch and head of the lowest loss."""
     config, data = job.config, job.run.manifest.data
-    clusters = cluster_count(config.clusters, data.classes)
+    clusters, batch = config.clusters or 0, config.batch or 0
     stored = {k: v.to(job.device) for k, v in job.run.read(Stage.EMBED).items()}
     everything = stored["embeddings"]
     embeddings = everything[: data.train]
     n = len(embeddings)
-    batch = min(config.batch or LABELLED[config.variant] * clusters, n)
-    if batch < clusters:
-        raise UsageError(f"{clusters} clusters are too many for {batch} images labelled together")
     views = _views(job, stored)
     head = load(HEADS[config.method])(
         everything.shape[1], clusters, config, job.generator("initialisation")
@@ -42,6 +39,7 @@ def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
     parts = {"heads": head.heads, "optimizer": head.optimizer, "best": best}
     done = job.resume(parts)
     rounds = n // batch
+    advice = f"pretrain for longer, or keep all clusters in use: {setting(job.stage, entropy=1)}"
     with job.track.bar(
         "self-label", config.epochs * rounds * batch, done=done * rounds * batch
     ) as bar:
@@ -76,26 +74,28 @@ def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
                 f"selection loss {record['selection_loss']:.4f} (head {record['head']})  "
                 f"{record['images_per_second']:,.0f} images/s",
             )
-            check_shares(job.stage, sizes)
+            if epoch > PATIENCE:
+                check_shares(job.stage, sizes, hint=advice)
             job.save(epoch, parts)
-    with torch.no_grad():
-        probs = best(everything)[best.losses.argmin()].softmax(-1)
+    probs = head.probs(best, everything)
     state = {f"heads.{name}": value for name, value in best.named_parameters()}
     return {**state, "losses": best.losses, "probs": probs}
 
 
 def cluster_count(asked: int | None, declared: int | None) -> int:
     """Return how many clusters to find; knowing neither is a `UsageError`."""
-    if asked is None and declared is None:
+    count = asked or declared
+    if count is None or count < 2:
+        found = "no classes" if count is None else "a single class"
         raise UsageError(
-            "how many clusters? the data set declares no classes", hint="pass `--clusters K`"
+            f"how many clusters? the data set declares {found}", hint="pass `--clusters K`"
         )
-    return asked or declared or 0
+    return count
 
 
 def _views(job: Job[SelfLabel], stored: dict[str, Tensor]) -> PairOfViews:
     config = job.config
-    if uses_images(config, job.run):
+    if config.views == "live":
         images = job.images()
         backbone = restore(job.run, job.device)
 
@@ -107,7 +107,7 @@ def _views(job: Job[SelfLabel], stored: dict[str, Tensor]) -> PairOfViews:
 
         return live
     plain = stored["embeddings"][None]
-    weak, strong = stored.get("weak", plain), stored.get("strong", plain)
+    weak, strong = (stored["weak"], stored["strong"]) if config.views == "cached" else (plain,) * 2
 
     def cached(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         draw = [
@@ -119,17 +119,46 @@ def _views(job: Job[SelfLabel], stored: dict[str, Tensor]) -> PairOfViews:
     return cached
 
 
-def uses_images(config: SelfLabel, run: Run) -> bool:
-    """Tell whether views go through the backbone: never if the run has no images."""
-    stored = run.record(Stage.EMBED).tensors
-    if run.manifest.data.spec is None or Stage.PRETRAIN not in run.manifest.stages:
-        return False
-    return config.views == "live" or (config.views == "auto" and "weak" not in stored)
+def resolve(config: SelfLabel, run: Run) -> SelfLabel:
+    """Fill in the number of clusters, M, the heads' width, and where views come from."""
+    data, stored = run.manifest.data, run.record(Stage.EMBED)
+    clusters = cluster_count(config.clusters, data.classes)
+    batch = min(config.batch or LABELLED[config.variant] * clusters, data.train)
+    if batch < clusters:
+        raise UsageError(
+            f"{clusters} clusters are too many for {batch} images labelled together",
+            hint="fewer `--clusters`",
+        )
+    update = {
+        "clusters": clusters,
+        "batch": batch,
+        "hidden": config.hidden or stored.tensors["embeddings"].shape[1],
+        "views": _source(config.views, run),
+    }
+    return config.model_copy(update=update)
+
+
+def _source(views: str, run: Run) -> str:
+    stored = run.record(Stage.EMBED)
+    cached = {"weak", "strong"} <= stored.tensors.keys()
+    ours = Stage.PRETRAIN in run.manifest.stages and not stored.imported
+    live = ours and run.manifest.data.spec is not None
+    if views == "auto":
+        return "cached" if cached else "live" if live else "plain"
+    if views == "cached" and not cached:
+        raise UsageError(
+            "`embed` stored no weak and strong views", hint=f"spice embed --views 4 -r {run.path}"
+        )
+    if views == "live" and not live:
+        raise UsageError(
+            "live views need images and the backbone that embedded them", hint="--set views=plain"
+        )
+    return views
 
 
 def reads(config: SelfLabel, run: Run) -> tuple[Stage, ...]:
     """Read the embeddings, and for live views the backbone."""
-    return (Stage.PRETRAIN, Stage.EMBED) if uses_images(config, run) else (Stage.EMBED,)
+    return (Stage.PRETRAIN, Stage.EMBED) if config.views == "live" else (Stage.EMBED,)
 
 
-WORK = Work(compute, reads)
+WORK = Work(compute, reads, resolve)

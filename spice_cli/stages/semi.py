@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spice_cli.catalog import SEMI, load
-from spice_cli.config import Semi
+from spice_cli.config import Pretrain, Semi
 from spice_cli.errors import UsageError
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.augment import plain
@@ -16,7 +16,7 @@ from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build, image_size, pretrain_config, restore
 from spice_cli.stages.features import View, strong_view, weak_view
-from spice_cli.stages.job import Job, Parts, Work, check_shares
+from spice_cli.stages.job import Job, Parts, Work, check_shares, setting
 
 ROUND = 50
 """Steps between two lines of the log, and the least between two checkpoints."""
@@ -29,7 +29,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
     pool = images[: job.run.manifest.data.train]
     chosen = job.run.read(Stage.SELECT_RELIABLE)
     index, label = chosen["index"].to(device), chosen["label"].to(device)
-    clusters = int(label.max()) + 1
+    clusters = _clusters(job, label)
     model = _model(job, clusters)
     average = deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.SGD(
@@ -79,7 +79,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
                 optimizer.step()
                 _follow(average, model, ema_decay(step, config.ema))
                 total += torch.stack([loss.detach(), sure.mean()])
-                sizes += torch.bincount(guess, minlength=len(sizes))
+                sizes.scatter_add_(0, guess, torch.ones_like(guess))
                 bar.advance(step_images)
             mean_loss, confident = (total / len(steps)).tolist()
             seconds = time.monotonic() - started
@@ -101,20 +101,37 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
                 f"{left:,.0f} s left",
             )
             if number > 1:
-                check_shares(job.stage, sizes)
+                check_shares(job.stage, sizes, hint=_advice())
             job.save(number, parts)
     probs = _predict(average.eval(), images, job)
-    check_shares(job.stage, torch.bincount(probs.argmax(1), minlength=probs.shape[1]))
+    sizes = torch.bincount(probs.argmax(1), minlength=clusters)
+    check_shares(job.stage, sizes, hint=_advice())
     return {**{f"model.{k}": v for k, v in average.state_dict().items()}, "probs": probs}
+
+
+def check_init(config: Semi, pretrained: Pretrain) -> None:
+    """Raise if it is to start from weights that there are not."""
+    if config.init == "pretrain" and config.backbone not in (None, pretrained.backbone):
+        raise UsageError(
+            f"there are weights of `{pretrained.backbone}`, none of `{config.backbone}`",
+            hint=setting(Stage.SEMI, init="random"),
+        )
+
+
+def _clusters(job: Job[Semi], label: Tensor) -> int:
+    """Return how many outputs there are: those of `self-label`, else those that labels name."""
+    source = job.run.manifest.stages.get(Stage.SELF_LABEL)
+    known = source.tensors["probs"].shape[1] if source else 0
+    return max(known, int(label.max()) + 1)
+
+
+def _advice() -> str:
+    return f"a lower rate usually helps: {setting(Stage.SEMI, lr=0.003)}"
 
 
 def _model(job: Job[Semi], clusters: int) -> nn.Module:
     config, stored = job.config, pretrain_config(job.run)
-    if config.init == "pretrain" and config.backbone not in (None, stored.backbone):
-        raise UsageError(
-            f"there are weights of `{stored.backbone}`, none of `{config.backbone}`",
-            hint="--init random",
-        )
+    check_init(config, stored)
     with job.seeded():
         if config.init == "pretrain":
             backbone = restore(job.run, job.device)
@@ -146,8 +163,7 @@ def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the average's parameters towards the model's; copy the buffers, as the reference."""
     old, new = [*average.parameters()], [*model.parameters()]
     torch._foreach_lerp_(old, new, 1 - decay)  # type: ignore[arg-type]
-    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
-        mine.copy_(theirs)
+    torch._foreach_copy_([*average.buffers()], [*model.buffers()])
 
 
 @torch.no_grad()

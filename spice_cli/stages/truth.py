@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -28,8 +29,10 @@ def truth(run: Run, file: Path | None, say: Callable[[str], None]) -> Tensor | N
         array = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise MissingError(f"there is no file `{file}`") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InvalidError(f"`{file}` is not an `.npy` file: {error}") from None
+    if not isinstance(array, np.ndarray):
+        raise InvalidError(f"`{file}` holds several arrays, not one of labels")
     if array.shape != (n,) or not np.issubdtype(array.dtype, np.integer):
         raise InvalidError(
             f"`{file}` holds {array.dtype} {array.shape}, not one integer for each of {n} rows"

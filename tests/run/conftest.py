@@ -27,7 +27,6 @@ def artifact(stage: Stage, seed: int = 0) -> dict[str, Tensor]:
             "heads.0.weight": torch.randn(2, 4, CLUSTERS, generator=g),
             "losses": torch.rand(2, generator=g),
             "probs": probs,
-            "chosen": torch.tensor(1),
         },
         Stage.SELECT_RELIABLE: {
             "index": torch.tensor([4, 0, 2]),

@@ -66,7 +66,7 @@ def test_what_another_writer_finished_meanwhile_is_kept(
 ) -> None:
     other = Run.open(run.path)
     write(run, Stage.PRETRAIN)
-    other.set_recipe(Recipe(name="new"))
+    other.change(recipe=Recipe(name="new"))
     found = Run.open(run.path).manifest
     assert (found.recipe.name, list(found.stages)) == ("new", ["pretrain"])
 

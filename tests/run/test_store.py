@@ -75,7 +75,7 @@ def test_a_run_cannot_be_inside_a_file(tmp_path: Path, data: Data) -> None:
 
 
 def test_the_recipe_can_be_changed(run: Run) -> None:
-    run.set_recipe(Recipe(name="new", sections={"embed": {"views": 3}}))
+    run.change(recipe=Recipe(name="new", sections={"embed": {"views": 3}}))
     assert Run.open(run.path).manifest.recipe.sections == {"embed": {"views": 3}}
 
 
@@ -88,8 +88,8 @@ def test_what_is_written_is_read(whole: Run, stage: Stage, valid: Valid) -> None
 
 
 def test_some_tensors_can_be_read_alone(whole: Run, valid: Valid) -> None:
-    only = whole.read(Stage.SELF_LABEL, "probs", "chosen")
-    assert same(only, {name: valid(Stage.SELF_LABEL)[name] for name in ("probs", "chosen")})
+    only = whole.read(Stage.SELF_LABEL, "probs", "losses")
+    assert same(only, {name: valid(Stage.SELF_LABEL)[name] for name in ("probs", "losses")})
 
 
 def test_the_same_tensors_give_the_same_bytes(whole: Run, write: Write) -> None:
