@@ -87,7 +87,7 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("spice_cli.settings.recipe_names", stop)
-    assert "goes on from the last checkpoint" in spice("recipes", code=130).stderr
+    assert "the same command, without `--force`, goes on" in spice("recipes", code=130).stderr
 
 
 def test_a_closed_pipe_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_closed_pipe_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pretrain digits --method simclear", "did you mean `simclr`?"),
         ("pretrain digits --backbone resnet17", "did you mean `resnet"),
         ("pretrain digits --set method=simclear", "did you mean `simclr`?"),
-        ("pretrain digits --set backbone=resnet17", "there are small, resnet"),
+        ("pretrain digits --set backbone=vgg", "there are small, resnet"),
         ("pretrain digits --precision fp8", "`precision` = `fp8`"),
         ("pretrain digits --device cuda:99", "--device auto"),
         ("pretrain digits --device meta", "--device auto"),

@@ -29,7 +29,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
     pool = images[: job.run.manifest.data.train]
     chosen = job.run.read(Stage.SELECT_RELIABLE)
     index, label = chosen["index"].to(device), chosen["label"].to(device)
-    clusters = _clusters(job, label)
+    clusters = int(label.max()) + 1
     model = _model(job, clusters)
     average = deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.SGD(
@@ -116,13 +116,6 @@ def check_init(config: Semi, pretrained: Pretrain) -> None:
             f"there are weights of `{pretrained.backbone}`, none of `{config.backbone}`",
             hint=setting(Stage.SEMI, init="random"),
         )
-
-
-def _clusters(job: Job[Semi], label: Tensor) -> int:
-    """Return how many outputs there are: those of `self-label`, else those that labels name."""
-    source = job.run.manifest.stages.get(Stage.SELF_LABEL)
-    known = source.tensors["probs"].shape[1] if source else 0
-    return max(known, int(label.max()) + 1)
 
 
 def _advice() -> str:

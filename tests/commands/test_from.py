@@ -55,10 +55,36 @@ def test_embeddings_alone_begin_a_run_that_goes_to_select_reliable(
 
 def test_what_needs_images_says_that_there_are_none(spice: Spice, blobs: np.ndarray) -> None:
     spice("embed", "--from", "blobs.npy", "-r", "b")
-    for name in ("pretrain", "semi", "embed"):
+    for name in ("pretrain", "semi"):
         result = spice(name, "-r", "b", code=3)
         assert "began with embeddings and has no images" in result.stderr
         assert "spice pretrain DATASET" in result.stderr
+
+
+def test_a_stage_taken_from_a_file_stays_until_it_is_forced(
+    spice: Spice, blobs: np.ndarray, finished: Path, copied: Path
+) -> None:
+    spice("embed", "--from", "blobs.npy", "-r", "b")
+    assert "stays as it is" in spice("embed", "-r", "b").stderr
+    assert "has no images" in spice("embed", "--force", "-r", "b", code=3).stderr
+    spice("embed", "-r", copied, "--from", finished / "embed.safetensors")
+    assert manifest(copied)["stages"]["embed"]["imported"]
+    spice("embed", "-r", copied, "--force")
+    assert not manifest(copied)["stages"]["embed"]["imported"]
+
+
+def test_foreign_embeddings_are_never_mixed_with_views_of_the_runs_backbone(
+    spice: Spice, copied: Path
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(1797, 5)).astype(np.float32)
+    np.save("other.npy", rows)
+    spice("embed", "-r", copied, "--from", "other.npy")
+    live = spice("self-label", "-r", copied, "--set", "views=live", code=2).stderr
+    assert "the backbone that embedded them" in live
+    cached = spice("self-label", "-r", copied, "--set", "views=cached", code=2).stderr
+    assert "--views 4" in cached
+    spice("self-label", "-r", copied, "--epochs", 1)
+    assert manifest(copied)["stages"]["self-label"]["config"]["views"] == "plain"
 
 
 def test_embed_from_starts_a_run_where_it_is_told_to(spice: Spice, blobs: np.ndarray) -> None:
@@ -137,7 +163,7 @@ def test_every_stages_own_output_can_be_taken_back(
         assert spice(stage, "-r", copied, "--from", file).stdout == f"{copied}\n"
         record = manifest(copied)["stages"][stage]
         assert record["imported"] is True
-        assert record["config"]["from"]["name"] == file.name
+        assert record["config"]["from"]["name"] == str(file)
         ours, theirs = load_file(copied / file.name), load_file(file)
         assert ours.keys() == theirs.keys()
         assert all(torch.allclose(ours[name].float(), theirs[name].float()) for name in ours)

@@ -63,7 +63,7 @@ SETTINGS: dict[str, tuple[Stage, list[str]]] = {
         ["method=moco", "queue=512", "symmetric=true", "splits=4"],
     ),
     "live views": (Stage.SELF_LABEL, ["views=live"]),
-    "plain views": (Stage.SELF_LABEL, ["views=cached", "overlap=false"]),
+    "plain views": (Stage.SELF_LABEL, ["views=plain", "overlap=false"]),
     "stored views": (Stage.SELF_LABEL, ["views=auto"]),
     "semi": (Stage.SEMI, ["steps=60"]),
     "semi from random weights": (Stage.SEMI, ["init=random", "steps=52", "batch_size=8"]),
