@@ -1,9 +1,11 @@
 """CIFAR-10, CIFAR-100 by its 20 superclasses and STL-10, out of torchvision's verified archives."""
 
 import os
+import socket
 import sys
 import zlib
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
 from tarfile import TarError
@@ -44,6 +46,9 @@ CIFAR100_20 = (
     ("vehicles 2", (41, 69, 81, 85, 89)),
 )
 """The superclasses, in the order of their labels, and the fine labels of each."""
+
+SECONDS = 20.0
+"""How long a server may be silent."""
 
 
 def cifar10(spec: DataSpec, say: Say) -> Dataset:
@@ -91,6 +96,17 @@ def _dataset(
     )
 
 
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Give up on a server that says nothing for so long; torchvision itself waits for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def _images(part: Any) -> Tensor:
     images = torch.from_numpy(part.data)
     return images if images.shape[1] == 3 else images.permute(0, 3, 1, 2)
@@ -104,7 +120,7 @@ def _fetch(kind: str, part: str, root: Path, spec: DataSpec, say: Say) -> Any:
     except RuntimeError:
         say(f"`{spec.name}` is not in `{root}`: downloading `{make.url}`")
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _patience(SECONDS):
             return make(str(root), **choice, download=True)
     except (OSError, RuntimeError, HTTPException, TarError, EOFError, zlib.error) as error:
         raise MissingError(
