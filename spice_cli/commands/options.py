@@ -53,6 +53,16 @@ PrecisionOption = Annotated[
         "--precision", metavar="auto|bf16|fp32", help="auto: bf16 where the hardware has it."
     ),
 ]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Settings: a name from `spice recipes`, or a .toml file."),
+]
+ClustersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--clusters", "-k", help="How many; default: the classes that the data set declares."
+    ),
+]
 ProtocolOption = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,7 @@ from spice_cli.commands.options import (
     JsonOption,
     PrecisionOption,
     ProtocolOption,
+    RecipeOption,
     RootOption,
     RunOption,
     SeedOption,
@@ -30,10 +31,7 @@ from spice_cli.errors import UsageError
 def pretrain(
     dataset: DatasetArgument = None,
     run: RunOption = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", help="Settings: a name from `spice recipes`, or a .toml file."),
-    ] = None,
+    recipe: RecipeOption = None,
     method: Annotated[str | None, one_of(METHODS, "--method", help="How to pretrain.")] = None,
     backbone: Annotated[str | None, one_of(BACKBONES, "--backbone", help="What to train.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,

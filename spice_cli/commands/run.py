@@ -8,10 +8,12 @@ from spice_cli.commands.evaluate import tell
 from spice_cli.commands.locate import RUNS, named
 from spice_cli.commands.options import (
     CheckpointOption,
+    ClustersOption,
     DeviceOption,
     ForceOption,
     JsonOption,
     ProtocolOption,
+    RecipeOption,
     RootOption,
     RunOption,
     SeedOption,
@@ -37,16 +39,8 @@ def run(
         ),
     ],
     run: RunOption = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", help="Settings: a name from `spice recipes`, or a .toml file."),
-    ] = None,
-    clusters: Annotated[
-        int | None,
-        typer.Option(
-            "--clusters", "-k", help="How many; default: the classes that the data set declares."
-        ),
-    ] = None,
+    recipe: RecipeOption = None,
+    clusters: ClustersOption = None,
     until: Annotated[str | None, one_of(STAGES, "--until", help="Stop after this stage.")] = None,
     protocol: ProtocolOption = None,
     size: SizeOption = None,

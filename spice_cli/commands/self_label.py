@@ -6,6 +6,7 @@ from spice_cli.catalog import HEADS
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import (
     CheckpointOption,
+    ClustersOption,
     DeviceOption,
     ForceOption,
     FromOption,
@@ -21,12 +22,7 @@ from spice_cli.commands.stage import How, finish, run_stage
 
 def self_label(
     run: RunOption = None,
-    clusters: Annotated[
-        int | None,
-        typer.Option(
-            "--clusters", "-k", help="How many; default: the classes that the data set declares."
-        ),
-    ] = None,
+    clusters: ClustersOption = None,
     heads: Annotated[
         int | None, typer.Option(help="Heads trained at once; the best is kept.")
     ] = None,
