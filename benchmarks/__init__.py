@@ -1,0 +1,1 @@
+"""Speed against peers, and long quality runs. `python -m benchmarks --help` lists them."""
