@@ -14,6 +14,8 @@ Area = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Precision = Literal["auto", "bf16", "fp32"]
 Variant = Literal["code", "paper"]
+Compile = Literal["auto", "on", "graphs", "off"]
+"""`auto`: on a GPU, where the stage is long; `graphs`: with CUDA graphs too."""
 
 
 class Frozen(BaseModel):
@@ -108,6 +110,7 @@ class Pretrain(Frozen):
     warmup: Annotated[float, Field(ge=0)] = 0.0
     """Epochs over which the rate rises linearly from nothing."""
     precision: Precision = "auto"
+    compile: Compile = "auto"
     views: Views = Views()
     settings: dict[str, JsonValue] = {}
 

@@ -49,13 +49,16 @@ class MoCo(nn.Module):
         dim: Count = 128
         """Width of queries and keys."""
 
+    crops = 2
+    """Views of each image."""
     queue: Tensor
     pointer: Tensor
 
     def __init__(self, backbone: Backbone, config: Config) -> None:
         super().__init__()
-        if config.splits > 1:
-            split_batch_norm(backbone, config.splits)
+        splits = config.splits * (2 if config.symmetric else 1)
+        if splits > 1:
+            split_batch_norm(backbone, splits)
         self.backbone = backbone
         self.projector = projector(backbone.features, config.hidden, config.dim, batch_norm=False)
         self.key_backbone = deepcopy(backbone).requires_grad_(False)
@@ -64,23 +67,22 @@ class MoCo(nn.Module):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
         self.config = config
 
-    def forward(self, first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:
-        """Two views (n, 3, h, w) to a scalar; in training the key encoder and the queue move on.
+    def forward(self, views: Tensor, generator: torch.Generator) -> Tensor:
+        """Two views (2, n, 3, h, w) to a scalar; in training the key encoder and the queue move on.
 
         `generator`, on the device of the views, shuffles the keys' batch before it is split.
         """
         if self.training:
             self._follow()
         queue = self.queue.clone()
-        keys = self._keys(second, generator)
-        loss = info_nce(self._queries(first), keys, queue, self.config.temperature)
+        images, others = views
         if self.config.symmetric:
-            swapped = self._keys(first, generator)
-            loss = loss + info_nce(self._queries(second), swapped, queue, self.config.temperature)
-            keys = torch.cat([swapped, keys])
+            images, others = views.flatten(0, 1), views.flip(0).flatten(0, 1)
+        keys = self._keys(others, generator)
+        loss = info_nce(self._queries(images), keys, queue, self.config.temperature)
         if self.training:
             self._enqueue(keys)
-        return loss
+        return 2 * loss if self.config.symmetric else loss
 
     def _queries(self, images: Tensor) -> Tensor:
         return F.normalize(self.projector(self.backbone(images)).float())

@@ -1,12 +1,13 @@
-"""SimCLR: tell the other view of an image from all other images of the batch.
+"""SimCLR: tell the other views of an image from all other images of the batch.
 
 https://arxiv.org/abs/2002.05709
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from spice_cli.config import Count, Frozen, Positive
@@ -17,7 +18,7 @@ Anchors = Literal["both", "first"]
 
 
 class SimCLR(nn.Module):
-    """Two views of the same images in, NT-Xent out. `backbone` is what is kept.
+    """Views of the same images in, NT-Xent out. `backbone` is what is kept.
 
     Initial weights come from PyTorch's default generator, as every layer's do.
     """
@@ -28,7 +29,10 @@ class SimCLR(nn.Module):
         temperature: Positive = 0.5
         """The paper's for CIFAR-10; SCAN uses .1."""
         anchors: Anchors = "both"
-        """`first`: only first views look for their other view, as in SCAN."""
+        """`first`: only first views look for their other views, as in SCAN."""
+        crops: Annotated[int, Field(ge=2)] = 2
+        """Views of each image. With twice as many and half the `batch_size` a step costs the same.
+        """
         hidden: Count | None = None
         """Width of the projector's hidden layer; none is the width of the features."""
         dim: Count = 128
@@ -42,12 +46,14 @@ class SimCLR(nn.Module):
         self.projector = projector(
             backbone.features, config.hidden, config.dim, batch_norm=config.batch_norm
         )
+        self.crops = config.crops
         self.config = config
 
-    def forward(self, first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:
-        """Two views (n, 3, h, w) to a scalar; both go through the backbone as one batch."""
-        projections = self.projector(self.backbone(torch.cat([first, second])))
-        return nt_xent(projections, self.config.temperature, self.config.anchors)
+    def forward(self, views: Tensor, generator: torch.Generator) -> Tensor:
+        """Take v views (v, n, 3, h, w), all through the backbone as one batch, to a scalar."""
+        projections = self.projector(self.backbone(views.flatten(0, 1)))
+        unflattened = projections.unflatten(0, views.shape[:2])
+        return nt_xent(unflattened, self.config.temperature, self.config.anchors)
 
     def faults(self, *, images: int, batch_size: int) -> list[str]:
         """Name settings that are known to fail on a data set of so many images: none."""
@@ -55,15 +61,20 @@ class SimCLR(nn.Module):
 
 
 def nt_xent(projections: Tensor, temperature: float, anchors: Anchors = "both") -> Tensor:
-    """Mean cross-entropy of picking a row's other view among all rows but itself (equation 1).
+    """Mean cross-entropy of picking another view of a row's image among all other images' views.
 
-    Rows i and n + i of `projections` (2n, d) are views of one image; `first` takes only the first
-    n rows as anchors. Computed in float32 also under autocast.
+    Equation 1 for `projections` (v, n, d) of v views of n images. With more than two views each
+    other view of the image is picked on its own, the rest of them being left out. `first` takes
+    only the first view as anchors. Computed in float32 also under autocast.
     """
+    views, images, _ = projections.shape
     with torch.autocast(projections.device.type, enabled=False):
-        z = F.normalize(projections.float())
-        others = torch.arange(len(z), device=z.device).roll(len(z) // 2)
-        if anchors == "first":
-            others = others[: len(z) // 2]
-        logits = (z[: len(others)] @ z.T / temperature).fill_diagonal_(-torch.inf)
-        return F.cross_entropy(logits, others)
+        z = F.normalize(projections.float(), dim=-1).flatten(0, 1)
+        anchor = torch.arange(len(z) if anchors == "both" else images, device=z.device)
+        logits = z[: len(anchor)] @ z.T / temperature
+        step = images * torch.arange(1, views, device=z.device)
+        own = logits.gather(1, (anchor[:, None] + step) % len(z))
+        place = torch.arange(len(z), device=z.device)
+        same = (anchor[:, None] - place) % images == 0
+        others = logits.masked_fill(same, -torch.inf).logsumexp(1, keepdim=True)
+        return F.softplus(others - own).mean()

@@ -1,7 +1,8 @@
 """Muon: momentum whose update is brought to the nearest semi-orthogonal matrix.
 
 https://kellerjordan.github.io/posts/muon/ (Jordan et al., 2024). PyTorch's own takes matrices
-only; this one also takes convolution kernels, as (out, in * h * w).
+only; this one also takes convolution kernels, as (out, h * w * in): the order in which they lie in
+memory under channels last, and the order of columns changes nothing else.
 """
 
 from collections.abc import Iterable
@@ -11,24 +12,26 @@ import torch
 from torch import Tensor, nn
 
 
-def orthogonalise(matrix: Tensor, *, iterations: int = 5) -> Tensor:
-    """Return about U V^T of `matrix` (m, n) = U S V^T, float32: singular values within .7 and 1.2.
+def orthogonalise(matrices: Tensor, *, iterations: int = 5) -> Tensor:
+    """Return about U V^T of each of `matrices` (b, m, n) = U S V^T: singular values in .7 to 1.2.
 
-    A quintic Newton-Schulz iteration in bf16.
+    A quintic Newton-Schulz iteration in bf16, which is what is returned.
     """
-    x = matrix.bfloat16()
-    tall = len(x) > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = (matrices.mT if tall else matrices).bfloat16()
+    x = x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(iterations):
-        gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    nearest: Tensor = (x.T if tall else x).float()
-    return nearest
+        gram = x @ x.mT
+        gram = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, gram, x, beta=3.4445)
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum and decoupled weight decay, for two axes or more."""
+    """Muon with Nesterov momentum and decoupled weight decay, for two axes or more.
+
+    Parameters of one shape are brought to their semi-orthogonal matrices together.
+    """
 
     def __init__(
         self,
@@ -45,19 +48,28 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+                    alike.setdefault(parameter.shape, []).append(parameter)
+            for parameters in alike.values():
+                self._update(parameters, group)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
-        ahead = gradient.add(buffer, alpha=group["momentum"]).flatten(1)
-        scale = max(1, len(ahead) / ahead.shape[1]) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(orthogonalise(ahead).view(parameter.shape), alpha=-group["lr"] * scale)
+    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_add_(buffers, gradients)
+        ahead = torch._foreach_add(gradients, buffers, alpha=group["momentum"])
+        updates = orthogonalise(torch.stack([each.movedim(1, -1).flatten(1) for each in ahead]))
+        rate = group["lr"] * max(1, updates.shape[1] / updates.shape[2]) ** 0.5
+        rows, columns, *sides = parameters[0].shape
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        for parameter, update in zip(parameters, updates, strict=True):
+            parameter.add_(update.reshape(rows, *sides, columns).movedim(-1, 1), alpha=-rate)
 
 
 def sgd(

@@ -46,6 +46,8 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
                 embed(strong_view(config.strong, job.generator("strong", v))) for v in numbers
             ]
             out |= {"weak": torch.stack(weak), "strong": torch.stack(strong)}
+    if job.device.type == "cuda":
+        torch.cuda.synchronize(job.device)
     seconds = time.monotonic() - started
     done = rounds * len(images)
     job.note(

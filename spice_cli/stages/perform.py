@@ -77,6 +77,8 @@ def perform(
     )
     if device.type == "cpu":
         keep_freed_memory()
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
     try:
         tensors = work.compute(job)
     except torch.OutOfMemoryError:

@@ -14,6 +14,7 @@ from spice_cli.ops.schedule import cosine
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build
+from spice_cli.stages.compiled import compiled
 from spice_cli.stages.job import Job, Parts, Work
 
 
@@ -40,6 +41,21 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     steps = len(images) // batch
     views = config.views.model_dump()
     epoch_images = steps * batch
+
+    def loss_of(rows: Tensor, generator: torch.Generator) -> Tensor:
+        part = images[rows].repeat(method.crops, 1, 1, 1)
+        pixels = contrastive(part, generator, **views).contiguous(memory_format=torch.channels_last)
+        with job.autocast():
+            loss: Tensor = method(pixels.unflatten(0, (method.crops, batch)), generator)
+        return loss
+
+    compiled(
+        method,
+        config.compile,
+        steps=config.epochs * steps,
+        rehearse=lambda: loss_of(torch.arange(batch, device=device), job.generator("rehearsal")),
+        warn=job.track.warn,
+    )
     with job.track.bar("pretrain", config.epochs * epoch_images, done=done * epoch_images) as bar:
         for epoch in range(done + 1, config.epochs + 1):
             started = time.monotonic()
@@ -55,10 +71,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
                 )
                 for group in _groups(optimizers):
                     group["lr"] = group["initial_lr"] * factor
-                part = images[rows]
-                pair = [_view(part, generator, views) for _ in range(2)]
-                with job.autocast():
-                    loss = method(*pair, generator)
+                loss = loss_of(rows, generator)
                 method.zero_grad(set_to_none=True)
                 loss.backward()
                 for optimizer in optimizers:
@@ -94,11 +107,6 @@ def _optimizers(method: torch.nn.Module, config: Pretrain) -> list[torch.optim.O
 
 def _groups(optimizers: list[torch.optim.Optimizer]) -> list[dict[str, Any]]:
     return [group for each in optimizers for group in each.param_groups]
-
-
-def _view(images: Tensor, generator: torch.Generator, views: dict[str, object]) -> Tensor:
-    view: Tensor = contrastive(images, generator, **views)  # type: ignore[arg-type]
-    return view.contiguous(memory_format=torch.channels_last)
 
 
 def reads(config: Pretrain, run: Run) -> tuple[Stage, ...]:

@@ -16,8 +16,7 @@ def build(name: str, seed: int = 0):
 
 def batch(seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
-    first, second = torch.randn(2, 16, 3, 8, 8, generator=generator)
-    return first, second, generator
+    return torch.randn(2, 16, 3, 8, 8, generator=generator), generator
 
 
 @every_method

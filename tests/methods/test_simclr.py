@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -9,31 +10,36 @@ from spice_cli.models.resnet import small
 
 
 def loop(z: torch.Tensor, temperature: float, anchors: str) -> float:
-    """Equation 1 of the paper, one anchor and one other row at a time."""
-    n, total = len(z) // 2, 0.0
-    rows = range(2 * n) if anchors == "both" else range(n)
-    for i in rows:
-        partner = i + n if i < n else i - n
-        similar = [F.cosine_similarity(z[i], z[j], dim=0).item() for j in range(2 * n)]
-        below = sum(math.exp(similar[j] / temperature) for j in range(2 * n) if j != i)
-        total -= math.log(math.exp(similar[partner] / temperature) / below)
-    return total / len(rows)
+    """Equation 1 of the paper, one anchor and one other view at a time."""
+    views, n, _ = z.shape
+    losses = []
+    for a, i in product(range(views if anchors == "both" else 1), range(n)):
+
+        def similar(v: int, j: int, anchor: torch.Tensor = z[a, i]) -> float:
+            return math.exp(F.cosine_similarity(anchor, z[v, j], dim=0).item() / temperature)
+
+        negatives = sum(similar(v, j) for v in range(views) for j in range(n) if j != i)
+        for v in range(views):
+            if v != a:
+                losses.append(-math.log(similar(v, i) / (similar(v, i) + negatives)))
+    return sum(losses) / len(losses)
 
 
+@pytest.mark.parametrize("views", [2, 3])
 @pytest.mark.parametrize("anchors", ["both", "first"])
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_nt_xent_equals_the_equation(anchors, temperature) -> None:
-    z = torch.randn(10, 6, generator=torch.Generator().manual_seed(1))
+def test_nt_xent_equals_the_equation(anchors, temperature, views) -> None:
+    z = torch.randn(views, 5, 6, generator=torch.Generator().manual_seed(1))
     expected = loop(z, temperature, anchors)
     assert nt_xent(z, temperature, anchors).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_nt_xent_of_identical_rows_is_the_logarithm_of_the_others() -> None:
-    assert nt_xent(torch.ones(8, 3), 0.5).item() == pytest.approx(math.log(7))
+    assert nt_xent(torch.ones(2, 4, 3), 0.5).item() == pytest.approx(math.log(7))
 
 
 def test_nt_xent_is_exact_under_autocast() -> None:
-    z = torch.randn(10, 6)
+    z = torch.randn(2, 5, 6)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(nt_xent(z, 0.1), nt_xent(z, 0.1).float())
         inside = nt_xent(z, 0.1)
@@ -50,7 +56,7 @@ def test_a_few_steps_bring_the_loss_down() -> None:
     optimizer = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
     losses = []
     for _ in range(15):
-        loss = method(images, other, generator)
+        loss = method(torch.stack([images, other]), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -8,8 +8,10 @@ from spice_cli.models.resnet import small
 from spice_cli.models.split_batch_norm import SplitBatchNorm2d, split_batch_norm
 
 
+@pytest.mark.parametrize("compiling", [False, True])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_training_equals_a_batch_norm_for_each_part(memory_format) -> None:
+def test_training_equals_a_batch_norm_for_each_part(memory_format, compiling, monkeypatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     split = SplitBatchNorm2d(5, 4)
     nn.init.uniform_(split.weight)
     nn.init.normal_(split.bias)
@@ -24,18 +26,34 @@ def test_training_equals_a_batch_norm_for_each_part(memory_format) -> None:
     assert out.is_contiguous(memory_format=memory_format)
     weights = torch.randn_like(out)
     ours = torch.autograd.grad((out * weights).sum(), [images, split.weight, split.bias])
-    torch.testing.assert_close(ours[0], *torch.autograd.grad((expected * weights).sum(), images))
+    theirs = torch.autograd.grad(
+        (expected * weights).sum(), [images, *(p for bn in plain for p in (bn.weight, bn.bias))]
+    )
+    torch.testing.assert_close(ours[0], theirs[0])
+    torch.testing.assert_close(ours[1], sum(theirs[1::2]))
+    torch.testing.assert_close(ours[2], sum(theirs[2::2]))
     assert split.num_batches_tracked == 2
     for name in ("running_mean", "running_var"):
         parts = torch.stack([getattr(bn, name) for bn in plain])
         torch.testing.assert_close(getattr(split, name), parts.mean(0))
 
 
+@pytest.mark.parametrize("compiling", [False, True])
+def test_bf16_batches_stay_bf16_and_their_statistics_float32(compiling, monkeypatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+    split, exact = SplitBatchNorm2d(5, 4), SplitBatchNorm2d(5, 4)
+    images = (3 + torch.randn(12, 5, 3, 3)).bfloat16()
+    out, expected = split(images), exact(images.float())
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), expected, atol=0.02, rtol=0.01)
+    torch.testing.assert_close(split.state_dict(), exact.state_dict())
+
+
 def test_one_part_is_plain_batch_norm() -> None:
     split, plain = SplitBatchNorm2d(3, 1), nn.BatchNorm2d(3)
     images = torch.randn(6, 3, 2, 2)
-    assert torch.equal(split(images), plain(images))
-    assert all(map(torch.equal, split.state_dict().values(), plain.state_dict().values()))
+    torch.testing.assert_close(split(images), plain(images))
+    torch.testing.assert_close(split.state_dict(), plain.state_dict())
 
 
 def test_eval_is_plain_batch_norm_with_the_same_state() -> None:
