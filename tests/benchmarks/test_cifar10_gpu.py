@@ -1,10 +1,7 @@
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not installed
 from benchmarks.cifar10_gpu import GOALS, PARTS, parse, plan, summary
 from spice_cli.catalog import STAGES
 from spice_cli.commands.run import _by_stage

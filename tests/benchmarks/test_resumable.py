@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # `benchmarks` is not installed
 from benchmarks.resumable import Step, perform
 
 PYTHON = (sys.executable, "-S", "-c")
