@@ -60,8 +60,8 @@ def header() -> str:
             continue
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu()
     return (
-        f"{device}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(found)}; "
-        f"{time.strftime('%Y-%m-%d')}. Medians (least to most) of the repeats given in brackets."
+        f"{device}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{', '.join(found)}; {time.strftime('%Y-%m-%d')}. Medians (least to most) of the repeats given in brackets."
     )
 
 

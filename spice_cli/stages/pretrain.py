@@ -46,7 +46,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
         part = images[rows].repeat(method.crops, 1, 1, 1)
         pixels = contrastive(part, generator, **views).contiguous(memory_format=torch.channels_last)
         with job.autocast():
-            loss: Tensor = method(pixels.unflatten(0, (method.crops, batch)), generator)
+            loss: Tensor = method(pixels.view(method.crops, batch, *pixels.shape[1:]), generator)
         return loss
 
     compiled(
@@ -73,7 +73,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
                     group["lr"] = group["initial_lr"] * factor
                 loss = loss_of(rows, generator)
                 method.zero_grad(set_to_none=True)
-                loss.backward()
+                torch.autograd.backward(loss)
                 for optimizer in optimizers:
                     optimizer.step()
                 total += loss.detach()
