@@ -61,7 +61,8 @@ def header() -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu()
     return (
         f"{device}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{', '.join(found)}; {time.strftime('%Y-%m-%d')}. Medians (least to most) of the repeats given in brackets."
+        f"{', '.join(found)}; {time.strftime('%Y-%m-%d')}. Medians (least to most) of the repeats "
+        "given in brackets."
     )
 
 
