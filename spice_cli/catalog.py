@@ -40,7 +40,9 @@ SELECTIONS = {
     "spice": "spice_cli.ops.reliable:locally_consistent",
 }
 SEMI = {
-    "fixmatch": "spice_cli.semi.fixmatch:fixmatch",
+    "fixmatch": "spice_cli.semi.fixmatch:FixMatch",
+    "freematch": "spice_cli.semi.freematch:FreeMatch",
+    "softmatch": "spice_cli.semi.softmatch:SoftMatch",
 }
 METRICS = {
     "acc": "spice_cli.ops.metrics:accuracy",

@@ -185,6 +185,8 @@ class SelectReliable(Frozen):
     variant: Variant = "code"
     neighbors: Annotated[int, Field(ge=2)] = 100
     """Nearest neighbours that vote, the image itself among them."""
+    index: Literal["exact", "ivf", "hnsw"] = "exact"
+    """`ivf` and `hnsw` miss some neighbours and need faiss; they pay from some 100,000 images."""
     agreement: Share | None = None
     """Least share of them with the image's label; `code` .99 and at least, `paper` .95 and more."""
     strict: bool | None = None
@@ -210,14 +212,15 @@ class SelectReliable(Frozen):
 
 
 class Semi(Frozen):
-    """FixMatch on the reliable labels."""
+    """Training on labels and on guesses. Unknown keys are the method's own, see `settings`."""
 
     method: str = "fixmatch"
     init: Literal["pretrain", "random"] = "pretrain"
     """`pretrain`: the run's own weights; `random`: as the released code does."""
     backbone: str | None = None
     """None: the run's own."""
-    steps: Count = 20_000
+    steps: Count | None = None
+    """Updates at most; none is what `ops.schedule.semi_steps` plans for the reliable labels."""
     batch_size: Count = 64
     ratio: Count = 7
     """Unlabelled images for each labelled one (mu)."""
@@ -225,13 +228,20 @@ class Semi(Frozen):
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Nesterov's."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    threshold: Share = 0.95
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the unlabelled loss (lambda_u)."""
     ema: Share = 0.999
+    """Share of the past in the moving average of the weights, which is what counts."""
+    stop: Share = 0.005
+    """End when less than this share of the moving average's predictions changes between two looks,
+    of which there are 40 in the planned steps; 0: never."""
+    patience: Count = 3
+    """Looks in a row at which that must be so."""
     weak: Weak = Weak()
     strong: Strong = Strong(policy="fixmatch", operations=3, cutout=0.5, pad=4)
     precision: Precision = "auto"
+    compile: Compile = "auto"
+    settings: dict[str, JsonValue] = {}
 
 
 SECTIONS: dict[str, type[Frozen]] = {

@@ -1,6 +1,6 @@
 """From what a person typed to a stage's config: defaults < recipe section < flags.
 
-Torch-free, except that a pretraining method's own settings are checked by the method's own config.
+Torch-free, except that a training method's own settings are checked by the method's own config.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import JsonValue, ValidationError
 
 from spice_cli.catalog import BACKBONES, HEADS, METHODS, SELECTIONS, SEMI, load
-from spice_cli.config import SECTIONS, DataSpec, Frozen, Pretrain
+from spice_cli.config import SECTIONS, DataSpec, Frozen
 from spice_cli.errors import InvalidError, MissingError, UsageError
 
 Sections = dict[str, dict[str, JsonValue]]
@@ -88,8 +88,8 @@ def stage_config(
         name = values.get(key)
         if name is not None and (not isinstance(name, str) or name not in names):
             raise UsageError(f"`{name}` is not a {key} of `{stage}`{close(str(name), names)}")
-    if config is Pretrain:
-        values = _split_settings(values)
+    if "settings" in config.model_fields:
+        return _checked_with_own(config, values, stage)
     return _checked(config, values, stage)
 
 
@@ -111,28 +111,35 @@ def close(name: str, names: Iterable[str]) -> str:
     return f", did you mean `{found[0]}`?" if found else f"; there are {', '.join(names)}"
 
 
-def _split_settings(values: dict[str, Any]) -> dict[str, Any]:
-    own = {key: value for key, value in values.items() if key not in Pretrain.model_fields}
-    kept = {key: value for key, value in values.items() if key not in own}
-    method = kept.get("method", Pretrain.model_fields["method"].default)
-    if kept.pop("settings", None) is not None:
-        raise UsageError("`settings` is filled by `pretrain`; give a method's settings by name")
-    try:
-        settings = load(METHODS[method]).Config.model_validate(own)
-    except ValidationError as error:
-        known = [*Pretrain.model_fields, *load(METHODS[method]).Config.model_fields]
-        raise UsageError(_faults(error, "pretrain", known)) from None
-    return {**kept, "settings": settings.model_dump(mode="json")}
+def _checked_with_own(config: type[Frozen], values: dict[str, Any], stage: str) -> Frozen:
+    """Check a stage's settings and its method's own, which end up in `settings`."""
+    shared = config.model_fields
+    if values.get("settings") is not None:
+        raise UsageError(f"`settings` is filled by `{stage}`; give a method's settings by name")
+    method = load(CHOICES[stage]["method"][values.get("method", shared["method"].default)]).Config
+    known = [*shared, *method.model_fields]
+    own = {key: value for key, value in values.items() if key not in shared}
+    kept = {key: value for key, value in values.items() if key in shared}
+    checked, faults = [], []
+    for kind, part in ((config, kept), (method, own)):
+        try:
+            checked.append(kind.model_validate(part))
+        except ValidationError as error:
+            faults += _faults(error, stage, known)
+    if faults:
+        raise UsageError(f"`{stage}`: {'; '.join(faults)}")
+    return checked[0].model_copy(update={"settings": checked[1].model_dump(mode="json")})
 
 
 def _checked(config: type[C], values: Mapping[str, Any], section: str) -> C:
     try:
         return config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_faults(error, section, config.model_fields)) from None
+        faults = _faults(error, section, config.model_fields)
+        raise UsageError(f"`{section}`: {'; '.join(faults)}") from None
 
 
-def _faults(error: ValidationError, section: str, known: Iterable[str]) -> str:
+def _faults(error: ValidationError, section: str, known: Iterable[str]) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False):
         key = ".".join(map(str, fault["loc"])) or section
@@ -141,7 +148,7 @@ def _faults(error: ValidationError, section: str, known: Iterable[str]) -> str:
         else:
             message = fault["msg"].removeprefix("Value error, ")
             lines.append(f"`{key}` = `{fault['input']}`: {message[0].lower()}{message[1:]}")
-    return f"`{section}`: {'; '.join(lines)}"
+    return lines
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,10 @@ from spice_cli.commands.stage import How, finish, run_stage
 
 def semi(
     run: RunOption = None,
-    steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Updates at most. Default: follows the number of reliable labels."),
+    ] = None,
     init: Annotated[
         str | None,
         one_of(
@@ -34,7 +37,7 @@ def semi(
         str | None, one_of(BACKBONES, "--backbone", help="Default: the run's own.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Confidence at which a prediction teaches.")
+        float | None, typer.Option(help="Confidence at which a prediction teaches (fixmatch).")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Labelled images an update.")] = None,
     method: Annotated[
@@ -49,7 +52,7 @@ def semi(
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Train a classifier on the reliable labels and on all images (FixMatch)."""
+    """Train a classifier on the reliable labels and on guesses for all images."""
     from spice_cli.run.store import Run
 
     how = How(seed, device, checkpoint_seconds, force, json)

@@ -3,30 +3,32 @@
 https://arxiv.org/abs/2001.07685; equation 6 of https://arxiv.org/abs/2103.09382.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spice_cli.config import Frozen, Share
 
-def fixmatch(
-    model: nn.Module,
-    labelled: Tensor,
-    label: Tensor,
-    weak: Tensor,
-    strong: Tensor,
-    *,
-    threshold: float,
-    weight: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss (), and of each unlabelled image its guess (u,) and if that was sure (u,).
 
-    `labelled` (b, 3, h, w) are weak views with reliable labels `label` (b,); `weak` and `strong`
-    (u, 3, h, w) are two views of the same unlabelled images. All go through the model at once, so
-    batch norm sees one distribution.
-    """
-    logits = model(torch.cat([labelled, weak, strong])).float()
-    known, calm, shaken = logits.split([len(labelled), len(weak), len(strong)])
-    confidence, guess = calm.detach().softmax(1).max(1)
-    sure = (confidence >= threshold).float()
-    taught = (F.cross_entropy(shaken, guess, reduction="none") * sure).mean()
-    return F.cross_entropy(known, label) + weight * taught, guess, sure
+class FixMatch(nn.Module):
+    """A prediction teaches if its probability reaches a fixed threshold."""
+
+    class Config(Frozen):
+        """What a person can set beside the settings of every semi-supervised training."""
+
+        threshold: Share = 0.95
+        """Confidence at which a prediction teaches."""
+
+    def __init__(self, clusters: int, config: Config) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, weak: Tensor, strong: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the unlabelled loss (), and of each image its guess (u,) and if it teaches (u,).
+
+        `weak` and `strong` (u, k) are logits of two views of the same images. Nothing flows back
+        through `weak`.
+        """
+        confidence, guess = weak.detach().softmax(1).max(1)
+        sure = (confidence >= self.config.threshold).float()
+        loss = (F.cross_entropy(strong, guess, reduction="none") * sure).mean()
+        return loss, guess, sure

@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spice_cli.ops.schedule import cosine, cosine_7_16, ema_decay
+from spice_cli.ops.schedule import cosine, cosine_7_16, ema_decay, semi_steps
 
 
 def test_cosine_equals_torchs() -> None:
@@ -44,3 +46,29 @@ def test_ema_decay_grows_from_a_tenth_to_its_limit() -> None:
     assert decays[0] == 0.1
     assert decays == sorted(decays)
     assert decays[-1] == 0.999
+
+
+@pytest.mark.parametrize(
+    ("reliable", "images", "ratio", "steps"),
+    [
+        (20_000, 50_000, 7, 10_000),  # by labels
+        (40_000, 50_000, 7, 20_000),
+        (10_360, 50_000, 7, 7143),  # by images
+        (10_360, 50_000, 1, 50_000),
+        (100, 200, 7, 500),
+        (10**7, 10**7, 7, 100_000),
+    ],
+)
+def test_steps_follow_the_number_of_labels_within_bounds(
+    reliable: int, images: int, ratio: int, steps: int
+) -> None:
+    assert semi_steps(reliable, images, 64, ratio) == steps
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(1, 10**4), st.integers(1, 20))
+def test_more_labels_or_images_never_need_fewer_steps(
+    reliable: int, more: int, batch_size: int, ratio: int
+) -> None:
+    few = semi_steps(reliable, reliable + more, batch_size, ratio)
+    assert few <= semi_steps(reliable + more, reliable + more, batch_size, ratio)
+    assert few <= semi_steps(reliable, reliable + 2 * more, batch_size, ratio)

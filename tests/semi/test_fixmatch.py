@@ -1,49 +1,30 @@
 import torch
-from torch import nn
+import torch.nn.functional as F
 
-from spice_cli.semi.fixmatch import fixmatch
-
-
-class Fixed(nn.Module):
-    """Logits that were decided beforehand, whatever the images."""
-
-    def __init__(self, logits: torch.Tensor) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(logits)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.logits
+from spice_cli.semi.fixmatch import FixMatch
 
 
 def test_the_loss_is_that_of_the_equation() -> None:
     generator = torch.Generator().manual_seed(0)
-    logits = 4 * torch.randn(2 + 5 + 5, 3, generator=generator)
-    label = torch.tensor([2, 0])
-    model = Fixed(logits)
-    pixels = torch.zeros(12, 3, 1, 1)
-    loss, guess, sure = fixmatch(
-        model, pixels[:2], label, pixels[:5], pixels[:5], threshold=0.8, weight=2.0
-    )
-    probs = logits.softmax(1)
-    known = -(probs[0, 2].log() + probs[1, 0].log()) / 2
-    taught, kept = torch.zeros(()), 0
-    for weak, strong in zip(probs[2:7], probs[7:], strict=True):
-        if weak.max() >= 0.8:
+    weak, strong = 4 * torch.randn(2, 50, 3, generator=generator)
+    loss, guess, sure = FixMatch(3, FixMatch.Config(threshold=0.8))(weak, strong)
+    taught, kept = 0.0, 0
+    for calm, shaken in zip(weak.softmax(1), strong.softmax(1), strict=True):
+        if calm.max() >= 0.8:
             kept += 1
-            taught -= strong[weak.argmax()].log()
-    assert 0 < kept < 5
-    assert torch.allclose(loss, known + 2.0 * taught / 5, atol=1e-6)
+            taught -= float(shaken[calm.argmax()].log())
+    assert 0 < kept < 50
+    torch.testing.assert_close(float(loss), taught / 50)
     assert sure.sum() == kept
-    assert torch.equal(guess, probs[2:7].argmax(1))
+    assert torch.equal(guess, weak.argmax(1))
 
 
-def test_weak_views_teach_and_are_not_taught() -> None:
-    model = Fixed(torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 1.0]]))
-    pixels = torch.zeros(1, 3, 1, 1)
-    loss, _, _ = fixmatch(
-        model, pixels, torch.tensor([0]), pixels, pixels, threshold=0.95, weight=1.0
-    )
+def test_an_unsure_prediction_teaches_nothing() -> None:
+    weak = torch.tensor([[9.0, 0.0], [0.1, 0.0]])
+    strong = torch.zeros(2, 2, requires_grad=True)
+    loss, _, sure = FixMatch(2, FixMatch.Config())(weak, strong)
     loss.backward()
-    assert model.logits.grad is not None
-    assert model.logits.grad[1].abs().sum() == 0
-    assert model.logits.grad[2].abs().sum() > 0
+    assert sure.tolist() == [1, 0]
+    assert strong.grad is not None
+    assert strong.grad.abs().sum(1).gt(0).tolist() == [True, False]
+    assert torch.allclose(loss, F.cross_entropy(torch.zeros(1, 2), torch.tensor([0])) / 2)

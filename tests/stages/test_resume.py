@@ -66,6 +66,9 @@ SETTINGS: dict[str, tuple[Stage, list[str]]] = {
     "plain views": (Stage.SELF_LABEL, ["views=plain", "overlap=false"]),
     "stored views": (Stage.SELF_LABEL, ["views=auto"]),
     "semi": (Stage.SEMI, ["steps=60"]),
+    "semi by moving thresholds": (Stage.SEMI, ["method=freematch", "steps=60"]),
+    "semi by moving weights": (Stage.SEMI, ["method=softmatch", "steps=60"]),
+    "semi that settles": (Stage.SEMI, ["stop=1", "patience=1", "steps=200"]),
     "semi from random weights": (Stage.SEMI, ["init=random", "steps=52", "batch_size=8"]),
 }
 
