@@ -14,6 +14,7 @@ from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
 from spice_cli.stages.features import features, strong_view, weak_view
+from spice_cli.stages.graph import graphed
 from spice_cli.stages.job import Job, Work, check_shares, setting
 
 PairOfViews = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -33,7 +34,12 @@ def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
     n = len(embeddings)
     views = _views(job, stored)
     head = load(HEADS[config.method])(
-        everything.shape[1], clusters, config, job.generator("initialisation")
+        everything.shape[1],
+        clusters,
+        config,
+        job.generator("initialisation"),
+        dtype=torch.bfloat16 if job.precision == "bf16" else torch.float32,
+        wrap=lambda walk: graphed(walk, job.device, job.track.warn),
     )
     best = deepcopy(head.heads)
     parts = {"heads": head.heads, "optimizer": head.optimizer, "best": best}
