@@ -5,28 +5,40 @@ take the fields of `config.Views`, `config.Weak` and `config.Strong`.
 """
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from spice_cli.ops.augment_draw import below, chance, in_blocks, uniform, where_drawn
-from spice_cli.ops.color_jitter import color_jitter, grayscale
-from spice_cli.ops.geometry import shift_flip
-from spice_cli.ops.geometry_crop import random_resized_crop
-from spice_cli.ops.geometry_filter import blur_weights, separable
+from spice_cli.ops.augment_draw import (
+    Group,
+    below,
+    chance,
+    constant,
+    in_blocks,
+    uniform,
+    where_drawn,
+)
+from spice_cli.ops.color_jitter import WHENS, color_jitter, draw_jitter, grayscale
+from spice_cli.ops.geometry import draw_windows, nearest
+from spice_cli.ops.geometry_crop import crop_boxes, crop_sampler
+from spice_cli.ops.geometry_filter import gaussian_blur
 from spice_cli.ops.randaugment import cutout as cut_square
 from spice_cli.ops.randaugment import rand_augment
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+SCALE = tuple(((1 / (255 * std),),) for std in STD)
+OFFSET = tuple(((-mean / std,),) for mean, std in zip(MEAN, STD, strict=True))
 GRAY = (125.0, 123.0, 114.0)
 """FixMatch's fill, near the mean colour of photographs."""
 
 
 def plain(images: Tensor) -> Tensor:
     """Return uint8 images (n, 3, h, w) as float32 with ImageNet's normalisation."""
-    return _normalise(images.float().mul_(1 / 255))
+    return _normalise(images.float())
 
 
 def contrastive(
@@ -55,34 +67,45 @@ def contrastive(
     (https://arxiv.org/abs/2003.04297) and SimCLR (https://arxiv.org/abs/2002.05709).
     """
     n, _, height, width = images.shape
-    views = random_resized_crop(
-        images,
+    shape = (size, size) if size else (height, width)
+    radius = min(math.ceil(3 * blur_sigma[1]), *(side - 1 for side in shape))
+    blurred = partial(gaussian_blur, radius=radius)
+    boxes = crop_boxes(n, height, width, generator, area=crop, ratio=ratio)
+    mirror = chance(n, flip, generator)
+    degrees = uniform(n, -rotate, rotate, generator) if rotate > 0 else None
+    sample, places = crop_sampler(boxes, mirror, degrees, (height, width), shape)
+    when, blends, shift = draw_jitter(
+        n,
         generator,
-        size=(size, size) if size else (height, width),
-        area=crop,
-        ratio=ratio,
-        flip=flip,
-        rotate=rotate,
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        hue=hue,
+        probability=jitter,
     )
-    if jitter > 0:
-        views = color_jitter(
-            views,
-            generator,
-            brightness=brightness,
-            contrast=contrast,
-            saturation=saturation,
-            hue=hue,
-            probability=jitter,
-        )
-    if gray > 0:
-        views = where_drawn(views, chance(n, gray, generator), grayscale)
-    if blur > 0:
-        sigma = uniform(n, *blur_sigma, generator)
-        radius = min(math.ceil(3 * blur_sigma[1]), *(side - 1 for side in views.shape[2:]))
-        views = where_drawn(
-            views, chance(n, blur, generator), lambda x, s: gaussian_blur(x, s, radius), sigma
-        )
-    return _normalise(views)
+    grays, blurs = chance(n, gray, generator), chance(n, blur, generator)
+    sigma = uniform(n, *blur_sigma, generator)
+
+    def view(
+        groups: Sequence[Group],
+        images: Tensor,
+        places: Tensor,
+        blends: Tensor,
+        shift: Tensor,
+        grays: Tensor,
+        blurs: Tensor,
+        sigma: Tensor,
+    ) -> Tensor:
+        views = sample(images.float(), places)
+        if jitter > 0:
+            views = color_jitter(views, groups, blends, shift)
+        if gray > 0:
+            views = where_drawn(views, grays, grayscale)
+        if blur > 0:
+            views = where_drawn(views, blurs, blurred, sigma)
+        return _normalise(views)
+
+    return in_blocks(view, when, WHENS, images, places, blends, shift, grays, blurs, sigma)
 
 
 def weak(images: Tensor, generator: Generator, *, pad: int, flip: float) -> Tensor:
@@ -90,7 +113,8 @@ def weak(images: Tensor, generator: Generator, *, pad: int, flip: float) -> Tens
 
     The shift is a random crop of the image padded with black; mirroring has probability `flip`.
     """
-    return plain(_shift_flip(images, generator, pad, flip))
+    placed = draw_windows(len(images), generator, pad=pad, flip=flip)
+    return _normalise(nearest(images.float(), placed))
 
 
 def strong(
@@ -110,13 +134,15 @@ def strong(
     uniform in 0 to cutout * w, shift and mirror, normalise.
     """
     n, width = len(images), images.shape[3]
+    placed = draw_windows(n, generator, pad=pad, flip=flip)
     if policy == "fixmatch":
-        images = rand_augment(images, generator, policy=policy, operations=operations)
+        views = rand_augment(images, generator, policy=policy, operations=operations)
         if cutout > 0:
-            images = cut_square(images, generator, uniform(n, 0, cutout * width, generator), GRAY)
-        return weak(images, generator, pad=pad, flip=flip)
-    images = _shift_flip(images, generator, pad, flip)
-    views = plain(rand_augment(images, generator, policy=policy, operations=operations))
+            views = cut_square(views, generator, uniform(n, 0, cutout * width, generator), GRAY)
+        return _normalise(nearest(views, placed))
+    views = _normalise(
+        rand_augment(images, generator, policy=policy, operations=operations, placed=placed)
+    )
     largest = round(cutout * width)
     if largest > 0:
         sides = 1 + below(torch.full((n,), float(largest), device=images.device), generator)
@@ -124,25 +150,7 @@ def strong(
     return views
 
 
-def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Return float images blurred by `sigma` (n,) pixels, reflected at the border."""
-    height, width = images.shape[2:]
-
-    def filtered(images: Tensor, sigma: Tensor) -> Tensor:
-        rows = blur_weights(sigma, height, radius)
-        columns = rows if height == width else blur_weights(sigma, width, radius)
-        return separable(images, rows, columns)
-
-    return in_blocks(filtered, images, sigma)
-
-
-def _shift_flip(images: Tensor, generator: Generator, pad: int, flip: float) -> Tensor:
-    n = len(images)
-    places = torch.full((2, n), 2.0 * pad + 1, device=images.device)
-    down, right = below(places, generator).long()
-    return shift_flip(images, down, right, chance(n, flip, generator), pad)
-
-
 def _normalise(images: Tensor) -> Tensor:
-    mean, std = images.new_tensor(MEAN), images.new_tensor(STD)
-    return images.sub_(mean[:, None, None]).div_(std[:, None, None])
+    """Return float images in 0 to 255, overwritten, with ImageNet's normalisation."""
+    scale, offset = constant(SCALE, images.device), constant(OFFSET, images.device)
+    return images.mul_(scale).add_(offset)

@@ -1,21 +1,37 @@
-"""Colour jitter of contrastive views, on float images in 0 to 1, with parameters for each image.
+"""Colour jitter of contrastive views, on float images in 0 to 255, with parameters for each image.
 
-Semantics and order of operations are those of `torchvision.transforms.v2.ColorJitter`.
+Semantics and order of operations are those of `torchvision.transforms.v2.ColorJitter`: brightness,
+contrast and saturation are each a blend with an image of one grey (black, the mean grey, each
+pixel's own), so that one blend serves all three, whichever of them an image has next.
 """
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import torch
 from torch import Generator, Tensor
 
-from spice_cli.ops.augment_draw import chance, pixelwise, uniform, where_drawn
-from spice_cli.ops.color import luma
+from spice_cli.ops.augment_draw import (
+    Group,
+    all_but,
+    chance,
+    constant,
+    pixelwise,
+    uniform,
+    where_drawn,
+)
+from spice_cli.ops.color import luma, mean_gray
 
-ORDERS = tuple(permutations(range(4)))
+BRIGHTNESS, CONTRAST, SATURATION = range(3)
+ORDERS = tuple(permutations((BRIGHTNESS, CONTRAST, SATURATION)))
+MIDDLE = tuple(((turn,),) for turn in (1 / 2, 1 / 3, 2 / 3))
+"""Hues (3, 1, 1) that a channel's value depends on the distance from, in turns."""
+NO_HUE, NEVER, WHENS = 4, 5, 6
+"""Instead of the hue's place in the order: the blends alone, or no change; how many there are."""
 
 
-def color_jitter(
-    images: Tensor,
+def draw_jitter(
+    n: int,
     generator: Generator,
     *,
     brightness: float,
@@ -23,90 +39,77 @@ def color_jitter(
     saturation: float,
     hue: float,
     probability: float,
-) -> Tensor:
-    """Return float images (n, 3, h, w), each jittered with `probability`, overwriting `images`.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `color_jitter` needs for n images: when (n,), blends (n, 3, 3), shift (n,).
+
+    The hue turns before blend number `when`, 3 being after the last, 4 nowhere; 5 is no change.
 
     Factors are uniform in 1 - strength to 1 + strength, not below 0, the hue's shift in -hue to hue
-    turns; every image has its own order of the four operations, uniform over all 24.
+    turns; every image is jittered with `probability` and has its own order of the four operations,
+    uniform over all 24.
     """
-    n = len(images)
-    strengths = (brightness, contrast, saturation, hue)
-    factors = [uniform(n, max(0.0, 1 - s), 1 + s, generator) for s in strengths[:3]]
-    factors.append(uniform(n, -hue, hue, generator))
+    strengths = (brightness, contrast, saturation)
+    factors = [uniform(n, max(0.0, 1 - s), 1 + s, generator) for s in strengths]
+    shift = uniform(n, -hue, hue, generator)
     drawn = chance(n, probability, generator)
-    order = torch.randint(len(ORDERS), (n,), generator=generator, device=generator.device)
-    active = [i for i in range(4) if strengths[i] > 0]
-    apply = _order_by_order if images.device.type == "cpu" else _slot_by_slot
-    return apply(images, drawn, order, factors, active)
+    order = torch.randint(4 * len(ORDERS), (n,), generator=generator, device=generator.device)
+    place = order // len(ORDERS) if hue > 0 else torch.full_like(order, NO_HUE)
+    when = torch.where(drawn, place, NEVER)
+    sequence = constant(ORDERS, generator.device)[order % len(ORDERS)]
+    factor = torch.stack(factors, dim=1).gather(1, sequence)
+    rest = 1 - factor
+    blends = [factor, rest * (sequence == SATURATION), rest * (sequence == CONTRAST)]
+    return when, torch.stack(blends, dim=2), shift
 
 
-def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Return float images scaled by the factor (n,)."""
-    return (images * pixelwise(factor)).clamp_(0, 1)
+def color_jitter(images: Tensor, groups: Sequence[Group], blends: Tensor, shift: Tensor) -> Tensor:
+    """Return float images (n, 3, h, w) after four colour changes, overwriting `images`.
+
+    Three blends in turn, of parameters (n, 3, 3) for `blend`, and the hue's turn by `shift` (n,)
+    when `draw_jitter` says: `groups` are the rows of each of its `WHENS` values.
+    """
+    for slot in range(4):
+        images = where_drawn(images, groups[slot], adjust_hue, shift)
+        if slot < 3:
+            images = where_drawn(images, all_but(groups[NEVER]), blend, blends[:, slot])
+    return images
 
 
-def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Return float images moved from their mean grey by the factor (n,)."""
-    mean = luma(images).mean((1, 2, 3), keepdim=True)
-    return torch.lerp(mean, images, pixelwise(factor)).clamp_(0, 1)
+def blend(images: Tensor, shares: Tensor) -> Tensor:
+    """Return float images, overwritten, as a sum of themselves, their grey and their mean grey.
 
-
-def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Return float images moved from their grey version by the factor (n,)."""
-    return torch.lerp(luma(images), images, pixelwise(factor)).clamp_(0, 1)
+    `shares` (n, 3) weigh the three; the sum is cut to 0 to 255. Of a factor f, brightness is
+    (f, 0, 0), saturation (f, 1 - f, 0) and contrast (f, 0, 1 - f).
+    """
+    own, gray, mean = (pixelwise(share) for share in shares.unbind(1))
+    level = luma(images)
+    mean = mean * mean_gray(level)
+    return images.mul_(own).add_(level.mul_(gray).add_(mean)).clamp_(0, 255)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Return float images whose hue is turned by `shift` (n,), in turns.
 
-    The hexagon of hues in sixths: with v the largest and v - c the smallest channel, a channel is
-    v - c + c * clamp(t), where t falls linearly with the hue's distance from the channel's own.
+    With c the largest less the smallest channel, a hue lies (max - 2 min + green + blue - red) / c
+    sixths of a turn from red, on green's side or blue's. A channel is min + c * clamp(t, 0, 1)
+    where t falls linearly, 2 - 6 d, with the distance d in turns from the channel's own hue.
     """
-    red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
-    high = torch.maximum(torch.maximum(red, green), blue)
-    low = torch.minimum(torch.minimum(red, green), blue)
-    chroma = high - low
-    near_green = torch.add(blue - red, chroma, alpha=2)
-    near_blue = torch.add(red - green, chroma, alpha=4)
-    angle = torch.lerp(near_green, near_blue, (high - green).sign_())
-    angle = torch.lerp(green - blue, angle, (high - red).sign_())
-    angle.div_(chroma.clamp(min=1e-12)).div_(6).add_(pixelwise(shift))
-    angle.sub_(angle.floor()).mul_(6)
-    share = torch.empty_like(images)
-    torch.abs(angle - 3, out=share[:, 0:1]).sub_(1)
-    torch.abs(angle - 2, out=share[:, 1:2]).neg_().add_(2)
-    torch.abs(angle - 4, out=share[:, 2:3]).neg_().add_(2)
-    return share.clamp_(0, 1).mul_(chroma).add_(low)
+    red, green, blue = images.split_with_sizes([1, 1, 1], dim=1)
+    low = torch.minimum(green, blue)
+    turn = torch.maximum(green, blue)
+    torch.minimum(low, red, out=low)
+    chroma = torch.maximum(turn, red, out=turn) - low
+    torch.add(green, blue, out=turn).sub_(red).sub_(low).add_(chroma)
+    six = chroma * 6
+    turn.div_(six + 1e-6).copysign_(green - blue).add_(pixelwise(shift + 1)).frac_()
+    middle = constant(MIDDLE, images.device)
+    views = (turn - middle).abs_().clamp_(1 / 6, 1 / 3).mul_(six)
+    first, rest = views.split_with_sizes([1, 2], dim=1)
+    first.add_(low).sub_(chroma)
+    torch.sub(torch.add(low, chroma, alpha=2), rest, out=rest)
+    return views
 
 
 def grayscale(images: Tensor) -> Tensor:
     """Return float images (n, 3, h, w) with all channels equal to their brightness."""
     return luma(images).expand_as(images)
-
-
-OPERATIONS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
-
-
-def _order_by_order(
-    images: Tensor, drawn: Tensor, order: Tensor, factors: list[Tensor], active: list[int]
-) -> Tensor:
-    for k, chosen in enumerate(ORDERS):
-
-        def chain(images: Tensor, *factors: Tensor, chosen: tuple[int, ...] = chosen) -> Tensor:
-            for i in chosen:
-                images = OPERATIONS[i](images, factors[i]) if i in active else images
-            return images
-
-        images = where_drawn(images, drawn & (order == k), chain, *factors)
-    return images
-
-
-def _slot_by_slot(
-    images: Tensor, drawn: Tensor, order: Tensor, factors: list[Tensor], active: list[int]
-) -> Tensor:
-    slots = torch.tensor(ORDERS, device=images.device)[order]
-    for slot in range(4):
-        for i in active:
-            now = drawn & (slots[:, slot] == i)
-            images = where_drawn(images, now, OPERATIONS[i], factors[i])
-    return images

@@ -6,7 +6,9 @@ from the image's centre. Directions are those of `torchvision.transforms.v2.func
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
+
+from spice_cli.ops.augment_draw import below, chance, constant
 
 
 def affine(images: Tensor, matrices: Tensor, size: tuple[int, int], mode: str) -> Tensor:
@@ -17,11 +19,24 @@ def affine(images: Tensor, matrices: Tensor, size: tuple[int, int], mode: str) -
     across = _centred(size[1], matrices.device)
     down = _centred(size[0], matrices.device)
     height, width = images.shape[2:]
-    half = matrices.new_tensor([width / 2, height / 2])
+    half = constant((width / 2, height / 2), matrices.device)
     turn, move = (matrices / half[:, None]).split_with_sizes([2, 1], dim=2)
     columns, rows = turn[:, :, :1] * across, turn[:, :, 1:] * down + move
     grid = columns[:, :, None] + rows[..., None]
     return F.grid_sample(images, grid.permute(0, 2, 3, 1), mode=mode, align_corners=False)
+
+
+def nearest(images: Tensor, matrices: Tensor) -> Tensor:
+    """Return float images (n, c, h, w) moved by matrices (n, 2, 3), of nearest pixels."""
+    height, width = images.shape[2:]
+    return affine(images, matrices, (height, width), "nearest")
+
+
+def compose(first: Tensor, then: Tensor) -> Tensor:
+    """Return the matrices (n, 2, 3) that move images by `first`, and what comes out by `then`."""
+    by_x, by_y, move = first.split_with_sizes([1, 1, 1], dim=2)
+    x, y = then.split_with_sizes([1, 1], dim=1)
+    return torch.addcmul(by_x * x, by_y, y) + F.pad(move, (2, 0))
 
 
 def rotation(degrees: Tensor, height: int, width: int) -> Tensor:
@@ -55,18 +70,24 @@ def translate_y(share: Tensor, height: int, width: int) -> Tensor:
     return _matrices(one, zero, zero, zero, one, -share * height)
 
 
-def shift_flip(images: Tensor, down: Tensor, right: Tensor, mirror: Tensor, pad: int) -> Tensor:
-    """Return windows (n, c, h, w) into images with `pad` rows and columns of 0 on all sides.
+def window(down: Tensor, right: Tensor, mirror: Tensor) -> Tensor:
+    """Return matrices (n, 2, 3) of windows `down` and `right` (n,) pixels into images.
 
-    Windows start `down` and `right` (n,), integers in 0 to 2 * pad, into the padded image, or into
-    its mirror image where `mirror` (n,) is true.
+    Where `mirror` (n,) is true, into their mirror images.
     """
-    _, _, height, width = images.shape
-    padded = F.pad(images, (pad, pad, pad, pad))
-    both = torch.stack([padded, padded.flip(3)])
-    windows = both.unfold(3, height, 1).unfold(4, width, 1)
-    rows = torch.arange(len(images), device=images.device)
-    return windows[mirror.long(), rows, :, down, right].contiguous()
+    side = torch.where(mirror, -1.0, 1.0)
+    one, zero = torch.ones_like(side), torch.zeros_like(side)
+    return _matrices(side, zero, side * right, zero, one, down * one)
+
+
+def draw_windows(n: int, generator: Generator, *, pad: int, flip: float) -> Tensor:
+    """Return the matrices of n windows shifted by up to `pad` whole pixels each way.
+
+    A window shows the mirror image with probability `flip`.
+    """
+    places = torch.full((2, n), 2.0 * pad + 1, device=generator.device)
+    down, right = below(places, generator) - pad
+    return window(down, right, chance(n, flip, generator))
 
 
 def _centred(length: int, device: torch.device) -> Tensor:

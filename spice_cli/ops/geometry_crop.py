@@ -1,12 +1,14 @@
 """Random resized crops of a batch, each image with its own crop, flip and rotation."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from spice_cli.ops.augment_draw import below, chance, in_blocks, uniform
+from spice_cli.ops.augment_draw import below, uniform
 from spice_cli.ops.geometry import affine
 from spice_cli.ops.geometry_filter import resize_weights, separable
 
@@ -43,69 +45,46 @@ def crop_boxes(
     return torch.stack([top, left, high, wide], dim=1)
 
 
-def resized_crop(images: Tensor, boxes: Tensor, mirror: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the boxes (n, 4) of float images as (n, c, *size), mirrored where `mirror` (n,).
-
-    Bilinear with antialiasing, as `torchvision.transforms.v2.functional.resized_crop`. Antialiasing
-    changes nothing unless a box is larger than `size`: then it is a matrix product, else sampling.
-    """
-    top, left, high, wide = boxes.unbind(1)
-    height, width = images.shape[2:]
-    upright = torch.zeros_like(mirror)
-    if size[0] < height or size[1] < width:
-        rows = resize_weights(top, high, height, size[0], upright)
-        return separable(images, rows, resize_weights(left, wide, width, size[1], mirror))
-    grid = boxes.new_empty(len(boxes), 2, *size)
-    grid[:, 0] = _places(left, wide, width, size[1], mirror)[:, None]
-    grid[:, 1] = _places(top, high, height, size[0], upright)[..., None]
-    return F.grid_sample(images, grid.permute(0, 2, 3, 1), align_corners=False)
-
-
-def rotated_crop(
-    images: Tensor, boxes: Tensor, mirror: Tensor, degrees: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """Return crops as `resized_crop` does, turned counter-clockwise by `degrees` (n,).
-
-    Crop, mirror and rotation are one sampling grid, bilinear without antialiasing; corners show
-    what lies around the box, and 0 beyond the image.
-    """
-    top, left, high, wide = boxes.unbind(1)
-    height, width = images.shape[2:]
-    x, y = torch.where(mirror, -wide, wide) / size[1], high / size[0]
-    to_x, to_y = left + (wide - width) / 2, top + (high - height) / 2
-    angle = torch.deg2rad(degrees)
-    cos, sin = angle.cos(), angle.sin()
-    matrices = torch.stack([x * cos, -x * sin, to_x, y * sin, y * cos, to_y], dim=1)
-    return affine(images, matrices.view(-1, 2, 3), size, "bilinear")
-
-
-def random_resized_crop(
-    images: Tensor,
-    generator: Generator,
-    *,
+def crop_sampler(
+    boxes: Tensor,
+    mirror: Tensor,
+    degrees: Tensor | None,
+    shape: tuple[int, int],
     size: tuple[int, int],
-    area: tuple[float, float],
-    ratio: tuple[float, float],
-    flip: float,
-    rotate: float,
-) -> Tensor:
-    """Return uint8 images (n, c, h, w) as random crops (n, c, *size), floats in 0 to 1.
+) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor]:
+    """Return a function of float images (n, c, *shape) and of the tensor (n, ...) beside it.
 
-    Mirrored with probability `flip`, turned by up to `rotate` degrees.
+    The function gives the boxes (n, 4) as (n, c, *size), mirrored where `mirror` (n,), bilinear
+    with antialiasing, as `torchvision.transforms.v2.functional.resized_crop`. Antialiasing changes
+    nothing unless `size` is below `shape`: then it is two matrix products, else sampling.
+
+    With `degrees` (n,), crops are also turned counter-clockwise, in the same sampling, without
+    antialiasing; corners show what lies around the box, and 0 beyond the image.
     """
-    n, _, height, width = images.shape
-    boxes = crop_boxes(n, height, width, generator, area=area, ratio=ratio)
-    mirror = chance(n, flip, generator)
-    if rotate == 0:
-        return in_blocks(lambda x, b, m: resized_crop(_unit(x), b, m, size), images, boxes, mirror)
-    degrees = uniform(n, -rotate, rotate, generator)
-    return in_blocks(
-        lambda x, b, m, d: rotated_crop(_unit(x), b, m, d, size), images, boxes, mirror, degrees
-    )
+    top, left, high, wide = boxes.unbind(1)
+    if degrees is not None:
+        matrices = _turned(boxes, mirror, degrees, shape, size)
+        return partial(affine, size=size, mode="bilinear"), matrices
+    if size[0] < shape[0] or size[1] < shape[1]:
+        return partial(_reduced, size=size), torch.cat([boxes, mirror[:, None]], dim=1)
+    across = _places(left, wide, shape[1], size[1], mirror)
+    down = _places(top, high, shape[0], size[0], torch.zeros_like(mirror))
+    return partial(_enlarged, size=size), torch.cat([across, down], dim=1)
 
 
-def _unit(images: Tensor) -> Tensor:
-    return images.float().mul_(1 / 255)
+def _reduced(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    top, left, high, wide, mirror = boxes.unbind(1)
+    height, width = images.shape[2:]
+    rows = resize_weights(top, high, height, size[0], torch.zeros_like(mirror))
+    return separable(images, rows, resize_weights(left, wide, width, size[1], mirror))
+
+
+def _enlarged(images: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
+    across, down = places.split_with_sizes([size[1], size[0]], dim=1)
+    grid = places.new_empty(len(places), 2, *size)
+    grid[:, 0] = across[:, None]
+    grid[:, 1] = down[:, :, None]
+    return F.grid_sample(images, grid.permute(0, 2, 3, 1), align_corners=False)
 
 
 def _places(start: Tensor, length: Tensor, side: int, size: int, mirror: Tensor) -> Tensor:
@@ -114,3 +93,15 @@ def _places(start: Tensor, length: Tensor, side: int, size: int, mirror: Tensor)
     start, length = start[:, None], length[:, None]
     place = torch.clamp(start + share * length, start + 0.5, start + length - 0.5)
     return place * (2 / side) - 1
+
+
+def _turned(
+    boxes: Tensor, mirror: Tensor, degrees: Tensor, shape: tuple[int, int], size: tuple[int, int]
+) -> Tensor:
+    top, left, high, wide = boxes.unbind(1)
+    x, y = torch.where(mirror, -wide, wide) / size[1], high / size[0]
+    to_x, to_y = left + (wide - shape[1]) / 2, top + (high - shape[0]) / 2
+    angle = torch.deg2rad(degrees)
+    cos, sin = angle.cos(), angle.sin()
+    matrices = torch.stack([x * cos, -x * sin, to_x, y * sin, y * cos, to_y], dim=1)
+    return matrices.view(-1, 2, 3)

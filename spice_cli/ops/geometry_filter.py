@@ -1,5 +1,7 @@
 """Linear filters along rows and columns as matrix products, each image with its own weights."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -16,10 +18,10 @@ def resize_weights(start: Tensor, length: Tensor, side: int, size: int, mirror: 
 
     `start` and `length` are in pixels of a line of `side`. Weights are the triangle filter of
     antialiased bilinear resizing (`torch.nn.functional.interpolate(..., antialias=True)`), in
-    reverse where `mirror` (n,) is true.
+    reverse where `mirror` (n,) is not 0.
     """
     place = torch.arange(size, device=start.device) + 0.5
-    place = torch.where(mirror[:, None], size - place, place)
+    place = torch.where(mirror[:, None] > 0, size - place, place)
     scale = (length / size)[:, None]
     centre = start[:, None] + place * scale
     pixel = torch.arange(side, device=start.device) + 0.5
@@ -30,15 +32,28 @@ def resize_weights(start: Tensor, length: Tensor, side: int, size: int, mirror: 
     return weights.div_(weights.sum(2, keepdim=True))
 
 
+def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    """Return float images blurred by `sigma` (n,) pixels, reflected at the border."""
+    height, width = images.shape[2:]
+    rows = blur_weights(sigma, height, radius)
+    columns = rows if height == width else blur_weights(sigma, width, radius)
+    return separable(images, rows, columns)
+
+
 def blur_weights(sigma: Tensor, side: int, radius: int) -> Tensor:
     """Return weights (n, side, side) of a Gaussian blur of `sigma` (n,) pixels cut at `radius`.
 
     The line is continued by reflection; `radius` must be below `side`.
     """
-    pixel = torch.arange(side, device=sigma.device)
-    beyond = torch.arange(-radius, side + radius, device=sigma.device)
-    distance = (beyond - pixel[:, None]).float()
-    power = (distance / sigma[:, None, None]).square_().mul_(-0.5)
-    weights = power.masked_fill_(distance.abs() > radius, float("-inf")).softmax(2)
-    reflected = (side - 1 - (beyond.abs() - (side - 1)).abs())[:, None] == pixel
-    return weights @ reflected.float()
+    distance = torch.arange(-radius, radius + 1, device=sigma.device)
+    taps = (distance / sigma[:, None]).square_().mul_(-0.5).softmax(1)
+    return (taps @ _reflected(side, radius, sigma.device)).view(-1, side, side)
+
+
+@cache
+def _reflected(side: int, radius: int, device: torch.device) -> Tensor:
+    """Return (2 * radius + 1, side * side): 1 where a tap at a pixel reads the other pixel."""
+    pixel = torch.arange(side, device=device)
+    read = pixel + torch.arange(-radius, radius + 1, device=device)[:, None]
+    read = side - 1 - (read.abs() - (side - 1)).abs()
+    return (read[..., None] == pixel).flatten(1).float()

@@ -4,7 +4,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from spice_cli.config import Strong, Views, Weak
-from spice_cli.ops import augment
+from spice_cli.ops import augment, augment_draw
 
 STILL = Views(
     crop=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0, blur=0.0
@@ -45,6 +45,34 @@ def test_a_seed_gives_the_same_bits_and_another_seed_other_views(name: str) -> N
     assert torch.equal(x, before)
     assert first.shape == x.shape and first.dtype == torch.float32
     assert first.isfinite().all() and first.is_contiguous()
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize(("n", "side"), [(1, 200), (2, 5), (40, 32)])
+def test_the_bits_of_a_seed_do_not_depend_on_the_number_of_threads(name, n, side) -> None:
+    x, threads = images(n, side), torch.get_num_threads()
+    views = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            views.append(VIEWS[name](x, seeded()))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(views[0], views[1]) and torch.equal(views[0], views[2])
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_does_not_depend_on_how_the_batch_is_cut_into_blocks(name, monkeypatch) -> None:
+    x = images(60)
+    whole = VIEWS[name](x, seeded())
+    monkeypatch.setattr(augment_draw, "BLOCK", 1)
+    torch.testing.assert_close(VIEWS[name](x, seeded()), whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_batch_may_be_of_one_image(name: str) -> None:
+    for seed in range(30):
+        assert VIEWS[name](images(1, 8), seeded(seed)).isfinite().all()
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -52,17 +52,57 @@ def test_translations_are_torchvisions(axis: int) -> None:
     assert torch.equal(moved, torch.stack(expected).float())
 
 
-def test_windows_are_slices_of_the_padded_image_or_of_its_mirror_image() -> None:
-    x, pad = images(), 3
-    generator = torch.Generator().manual_seed(6)
-    down, right = torch.randint(0, 2 * pad + 1, (2, N), generator=generator)
+def whole(side: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(side)
+    return torch.randint(-4, 5, (2, N), generator=generator).float()
+
+
+def test_composed_moves_are_the_moves_one_after_the_other_where_pixels_meet_pixels() -> None:
+    x = F.pad(images(), (10, 10, 10, 10)).float()
+    size = (height, width) = tuple(x.shape[2:])
+    down, right = whole(0)
     mirror = torch.arange(N) % 2 == 0
-    out = geometry.shift_flip(x, down, right, mirror, pad)
+    steps = [
+        geometry.translate_x(right / width, height, width),
+        geometry.rotation(torch.full((N,), 180.0), height, width),
+        geometry.window(*whole(1), mirror),
+        geometry.translate_y(down / height, height, width),
+    ]
+    together, moved = steps[0], geometry.affine(x, steps[0], size, "nearest")
+    for step in steps[1:]:
+        together = geometry.compose(together, step)
+        moved = geometry.affine(moved, step, size, "nearest")
+    assert torch.equal(geometry.affine(x, together, size, "nearest"), moved)
+
+
+def test_composed_matrices_are_the_product_of_the_maps() -> None:
+    first, then = geometry.rotation(draws(-30, 30), 32, 24), geometry.shear_x(draws(-1, 1), 32, 24)
+    point = torch.tensor([3.0, -5.0, 1.0])
+    middle = torch.cat([then @ point, torch.ones(N, 1)], dim=1)
+    expected = (first @ middle[..., None])[..., 0]
+    torch.testing.assert_close(geometry.compose(first, then) @ point, expected)
+
+
+def test_drawn_windows_are_uniform_over_all_shifts_and_mirrorings() -> None:
+    generator = torch.Generator().manual_seed(1)
+    drawn = geometry.draw_windows(9000, generator, pad=1, flip=0.5)
+    values, counts = drawn.unique(dim=0, return_counts=True)
+    assert len(values) == 18 and counts.min() > 400
+    assert (drawn[:, :, 2].abs() <= 1).all() and (drawn[:, 0, 0].abs() == 1).all()
+
+
+@pytest.mark.parametrize("side", [7, 32, 224])
+def test_windows_are_slices_of_the_padded_image_or_of_its_mirror_image(side: int) -> None:
+    x = images(side, side + 1)
+    (down, right), mirror = whole(2), torch.arange(N) % 2 == 0
+    out = geometry.affine(
+        x.float(), geometry.window(down, right, mirror), (side, side + 1), "nearest"
+    )
     for i in range(N):
-        padded = F.pad(x[i], (pad, pad, pad, pad))
+        padded = F.pad(x[i], (4, 4, 4, 4))
         padded = padded.flip(2) if mirror[i] else padded
-        window = padded[:, down[i] : down[i] + 32, right[i] : right[i] + 24]
-        assert torch.equal(out[i], window)
+        top, left = int(down[i]) + 4, int(right[i]) + 4
+        assert torch.equal(out[i], padded[:, top : top + side, left : left + side + 1].float())
 
 
 def boxes(height: int, width: int, seed: int = 7) -> Tensor:
@@ -72,11 +112,18 @@ def boxes(height: int, width: int, seed: int = 7) -> Tensor:
     )
 
 
+def cropped(
+    x: Tensor, box: Tensor, mirror: Tensor, degrees: Tensor | None, size: tuple[int, int]
+) -> Tensor:
+    sample, places = geometry_crop.crop_sampler(box, mirror, degrees, (32, 24), size)
+    return sample(x, places)
+
+
 @pytest.mark.parametrize("size", [(32, 24), (40, 40), (16, 16), (7, 30)])
 def test_crops_are_torchvisions_enlarged_and_reduced(size: tuple[int, int]) -> None:
     x, box = images().float() / 255, boxes(32, 24)
     mirror = torch.arange(N) % 3 == 0
-    out = geometry_crop.resized_crop(x, box, mirror, size)
+    out = cropped(x, box, mirror, None, size)
     for i in range(N):
         expected = tv.resized_crop(x[i], *box[i].int().tolist(), list(size), antialias=True)
         expected = expected.flip(2) if mirror[i] else expected
@@ -85,9 +132,9 @@ def test_crops_are_torchvisions_enlarged_and_reduced(size: tuple[int, int]) -> N
 
 def test_a_rotated_crop_of_the_whole_image_is_torchvisions_rotation() -> None:
     x, degrees = images().float() / 255, draws(-30, 30)
-    whole = torch.tensor([0.0, 0.0, 32.0, 24.0]).expand(N, 4)
+    everything = torch.tensor([0.0, 0.0, 32.0, 24.0]).expand(N, 4)
     mirror = torch.arange(N) % 2 == 0
-    out = geometry_crop.rotated_crop(x, whole, mirror, degrees, (32, 24))
+    out = cropped(x, everything, mirror, degrees, (32, 24))
     for i in range(N):
         image = x[i].flip(2) if mirror[i] else x[i]
         expected = tv.rotate(image, float(degrees[i]), InterpolationMode.BILINEAR)
@@ -96,8 +143,8 @@ def test_a_rotated_crop_of_the_whole_image_is_torchvisions_rotation() -> None:
 
 def test_a_crop_turned_by_nothing_is_the_crop_but_for_its_rim() -> None:
     x, box, mirror = images().float() / 255, boxes(32, 24), torch.arange(N) % 2 == 0
-    straight = geometry_crop.resized_crop(x, box, mirror, (32, 32))
-    turned = geometry_crop.rotated_crop(x, box, mirror, torch.zeros(N), (32, 32))
+    straight = cropped(x, box, mirror, None, (32, 32))
+    turned = cropped(x, box, mirror, torch.zeros(N), (32, 32))
     inner = (slice(None), slice(None), slice(6, -6), slice(6, -6))
     torch.testing.assert_close(turned[inner], straight[inner], atol=1e-4, rtol=0)
 
