@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spice_cli.catalog import METRICS, load
+from spice_cli.ops.contingency import Contingency, tabulate
 from spice_cli.ops.metrics import Confusion, confusion, many_to_one_accuracy
 from spice_cli.ops.probe import knn_accuracy, leave_one_out
 from spice_cli.ops.silhouette import silhouette
@@ -68,7 +69,8 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
             notes.append(f"{int((~known).sum()):,} images without a label left out")
         found = found.only(known)
         target = labels[found.rows]
-        scores = {name: _score(name, found.cluster, target, choices) for name in choices.metrics}
+        counted = tabulate(found.cluster, target)
+        scores = {name: _score(name, counted, choices) for name in choices.metrics}
         if "nmi" in scores:
             notes.append(f"nmi: {choices.average} mean of the entropies")
         if "acc" in scores:
@@ -76,7 +78,7 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         if stage is Stage.EMBED:
             notes.append("clusters by spherical k-means, best of 10; knn: 20 nearest, by cosine")
             scores |= _probe(run, labels)
-        table = confusion(found.cluster, target)
+        table = confusion.of(counted)
         titles = _titles(run, choices, table.classes, track)
         cells = _per_cluster(found, target, dict(zip(table.classes, titles, strict=True)))
     return Evaluation(
@@ -101,11 +103,11 @@ def _scope(run: Run, stage: Stage, found: Assignments) -> str:
     return f"protocol {protocol} ({where}), {images}"
 
 
-def _score(name: str, predicted: Tensor, target: Tensor, choices: Choices) -> float:
+def _score(name: str, table: Contingency, choices: Choices) -> float:
     if name == "acc" and choices.match == "many-to-one":
-        return many_to_one_accuracy(predicted, target)
+        return many_to_one_accuracy.of(table)
     extra = (choices.average,) if name == "nmi" else ()
-    score: float = load(METRICS[name])(predicted, target, *extra)
+    score: float = load(METRICS[name]).of(table, *extra)
     return score
 
 

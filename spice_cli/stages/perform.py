@@ -10,6 +10,7 @@ from spice_cli import __version__
 from spice_cli.catalog import STAGES, load
 from spice_cli.config import Frozen
 from spice_cli.errors import MissingError, UsageError
+from spice_cli.ops.hardware import multiplies_bf16
 from spice_cli.run.checkpoint import Checkpoint, fingerprint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
@@ -130,9 +131,4 @@ def choose_precision(name: str, device: torch.device) -> str:
     """Turn `auto` into `bf16` where the hardware multiplies it, else `fp32`."""
     if name != "auto":
         return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu":
-        capable = torch.cpu.get_capabilities()
-        return "bf16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "fp32"
-    return "fp32"
+    return "bf16" if multiplies_bf16(device) else "fp32"

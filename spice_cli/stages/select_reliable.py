@@ -1,17 +1,24 @@
 """Probabilities in, the labels worth trusting out: local consistency among neighbours."""
 
+import importlib.util
 import time
 
+import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.catalog import SELECTIONS, load
 from spice_cli.config import SelectReliable
-from spice_cli.errors import InvalidError
-from spice_cli.ops.neighbors import nearest
+from spice_cli.errors import InvalidError, MissingError
+from spice_cli.ops.approximate import nearly_nearest, recall
+from spice_cli.ops.neighbors import nearest, nearest_of
 from spice_cli.ops.reliable import counts
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.job import Job, Work, setting
+
+SAMPLE = 500
+"""Images whose neighbours are also found exactly, to say how many an approximate index misses."""
 
 
 def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
@@ -24,8 +31,7 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
         job.track.warn(f"only {train} images: `neighbors` is {voters}, not {config.neighbors}")
     job.log.clear()
     started = time.monotonic()
-    with job.track.bar("select-reliable", train) as bar:
-        neighbors = nearest(embeddings, voters, progress=bar.advance)
+    neighbors, quality = _neighbors(job, embeddings.float(), voters)
     found = load(SELECTIONS[config.method])(
         neighbors,
         probs,
@@ -57,10 +63,33 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
             "reliable": len(found.index),
             "least": int(kept.min()),
             "most": int(kept.max()),
+            **quality,
             "seconds": round(time.monotonic() - started, 3),
         }
     )
     return {"index": found.index, "label": found.label, "consistency": found.consistency}
+
+
+def _neighbors(
+    job: Job[SelectReliable], embeddings: Tensor, voters: int
+) -> tuple[Tensor, dict[str, JsonValue]]:
+    """Find the neighbours (n, voters), and say what the log should know of how well."""
+    kind, n = job.config.index, len(embeddings)
+    if kind == "exact":
+        with job.track.bar("select-reliable", n) as bar:
+            return nearest(embeddings, voters, progress=bar.advance), {}
+    if importlib.util.find_spec("faiss") is None:
+        package = "faiss-gpu-cu12" if job.device.type == "cuda" else "faiss-cpu"
+        raise MissingError(
+            f"`index={kind}` needs faiss, which is not installed",
+            hint=f"pip install {package}",
+        )
+    with job.track.bar("select-reliable", n) as bar:
+        neighbors = nearly_nearest(embeddings, voters, kind, progress=bar.advance)
+    drawn = torch.randperm(n, generator=job.generator("recall"), device=job.device)[:SAMPLE]
+    share = recall(neighbors[drawn], nearest_of(embeddings, drawn, voters))
+    job.track.say(f"`{kind}` found {share:.2%} of the nearest neighbours of {len(drawn)} images")
+    return neighbors, {"index": kind, "recall": round(share, 4)}
 
 
 def _relax(config: SelectReliable, members: list[int]) -> str:

@@ -6,6 +6,7 @@ from sklearn.datasets import load_digits, make_blobs
 from torch import Tensor
 
 from spice_cli.ops.kmeans import kmeans
+from spice_cli.ops.kmeans_lloyd import BLOCK_BYTES
 from spice_cli.ops.metrics import accuracy
 
 
@@ -62,7 +63,7 @@ def test_same_seed_gives_the_same_bits(spherical: bool) -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randint(-9, 10, (200, 4), generator=seeded()).float()
     whole = kmeans(x, 5, generator=seeded(), spherical=False)
-    monkeypatch.setattr("spice_cli.ops.neighbors.BLOCK_BYTES", 5 * 10 * 4 * 7)
+    monkeypatch.setitem(BLOCK_BYTES, "cpu", 7 * 4 * (4 + 5 * 3))
     parts = kmeans(x, 5, generator=seeded(), spherical=False)
     assert parts.inertia == pytest.approx(whole.inertia, rel=1e-6)
     assert accuracy(parts.labels, whole.labels) == 1.0
@@ -95,12 +96,53 @@ def test_fewer_distinct_points_than_clusters_end_without_error() -> None:
     assert found.labels.shape == (6,)
 
 
+@pytest.mark.parametrize("spherical", [False, True])
+@pytest.mark.parametrize("coarse", [torch.float32, torch.bfloat16])
+def test_what_began_on_a_sample_is_a_fixed_point_of_all_rows(
+    monkeypatch: pytest.MonkeyPatch, spherical: bool, coarse: torch.dtype
+) -> None:
+    x, _ = blobs(3000)
+    whole = kmeans(x, 12, generator=seeded(), spherical=spherical)
+    monkeypatch.setattr("spice_cli.ops.kmeans.SAMPLE", 500)
+    monkeypatch.setattr("spice_cli.ops.kmeans.multiplies_bf16", lambda _: coarse is torch.bfloat16)
+    found = kmeans(x, 12, generator=seeded(), spherical=spherical)
+    assert found.inertia <= 1.01 * whole.inertia
+    points = (F.normalize(x) if spherical else x).double()
+    means = torch.stack([points[found.labels == c].mean(0) for c in range(12)])
+    means = F.normalize(means) if spherical else means
+    moved = (means - found.centers).square().sum()
+    assert moved <= 1.1e-4 * points.var(0, correction=0).mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_types_cluster_as_their_float32(dtype: torch.dtype) -> None:
+    x = blobs()[0].to(dtype)
+    found = kmeans(x, 12, generator=seeded())
+    same = kmeans(x.float(), 12, generator=seeded())
+    assert torch.equal(found.labels, same.labels)
+    assert torch.equal(found.centers, same.centers)
+
+
+def test_features_stay_as_they_were() -> None:
+    x, _ = blobs()
+    before = x.clone()
+    kmeans(x, 12, generator=seeded())
+    assert torch.equal(x, before)
+
+
+def test_a_row_of_zeros_has_a_cluster_too() -> None:
+    x = torch.cat([torch.eye(4).repeat(5, 1), torch.zeros(1, 4)])
+    found = kmeans(x, 4, generator=seeded())
+    assert torch.isfinite(found.centers).all()
+    assert found.inertia == pytest.approx(1, abs=0.2)
+
+
 def test_an_empty_cluster_starts_again_at_the_farthest_point(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     x = torch.tensor([[0.0], [0.1], [0.2], [5.0], [5.1], [9.0]])
     bad = torch.tensor([[[0.1], [100.0], [200.0]]])
-    monkeypatch.setattr("spice_cli.ops.kmeans._seed", lambda *_: bad.clone())
+    monkeypatch.setattr("spice_cli.ops.kmeans.greedy_seeds", lambda *_, **__: bad - x.mean(0))
     found = kmeans(x, 3, generator=seeded(), spherical=False, restarts=1)
     assert sorted(torch.bincount(found.labels, minlength=3).tolist()) == [1, 2, 3]
 

@@ -1,0 +1,60 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+Spice = Callable[..., Any]
+
+
+def test_consistency_is_the_share_of_neighbours_with_the_label(finished: Path) -> None:
+    x = load_file(finished / "embed.safetensors")["embeddings"].double()
+    label = load_file(finished / "self-label.safetensors")["probs"].argmax(1)
+    nearest = (x @ x.T).fill_diagonal_(2).argsort(1, descending=True)[:, :10]
+    expected = (label[nearest] == label[:, None]).float().mean(1)
+    found = load_file(finished / "select-reliable.safetensors")["consistency"]
+    assert (found - expected).abs().lt(1e-6).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_an_approximate_index_says_how_many_neighbours_it_found(
+    spice: Spice, copied: Path, index: str
+) -> None:
+    pytest.importorskip("faiss")
+    before = load_file(copied / "select-reliable.safetensors")["consistency"]
+    result = spice("select-reliable", "-r", copied, "--set", f"index={index}")
+    assert f"`{index}` found " in result.stderr
+    assert "of the nearest neighbours of 500 images" in result.stderr
+    after = load_file(copied / "select-reliable.safetensors")["consistency"]
+    assert (after - before).abs().lt(1e-6).float().mean() > 0.9
+    line = json.loads((copied / "select-reliable.jsonl").read_text().splitlines()[-1])
+    assert line["index"] == index
+    assert 0.9 < line["recall"] <= 1
+
+
+def test_an_index_without_faiss_says_what_to_install(
+    spice: Spice, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    result = spice("select-reliable", "-r", copied, "--set", "index=ivf", code=3)
+    assert "`index=ivf` needs faiss, which is not installed" in result.stderr
+    assert "pip install faiss-cpu" in result.stderr
+
+
+def test_another_index_is_refused(spice: Spice, copied: Path) -> None:
+    result = spice("select-reliable", "-r", copied, "--set", "index=flat", code=2)
+    assert "`index` = `flat`" in result.stderr
+
+
+def test_the_exact_neighbours_need_no_faiss(
+    spice: Spice, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    before = load_file(copied / "select-reliable.safetensors")
+    spice("select-reliable", "-r", copied, "--force")
+    after = load_file(copied / "select-reliable.safetensors")
+    assert all(torch.equal(after[name], before[name]) for name in before)
