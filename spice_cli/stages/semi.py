@@ -74,15 +74,11 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
         known, calm, shaken = logits.split([labelled, unlabelled, unlabelled])
         return known, calm, shaken
 
-    compiled(
-        model,
-        config.compile,
-        steps=planned,
-        rehearse=lambda: logits_of(index.new_zeros(step_images), job.generator("rehearsal"))[
-            0
-        ].mean(),
-        warn=job.track.warn,
-    )
+    def rehearse() -> Tensor:
+        rows = index.new_zeros(step_images)
+        return torch.cat(logits_of(rows, job.generator("rehearsal"))).mean()
+
+    compiled(model, config.compile, steps=planned, rehearse=rehearse, warn=job.track.warn)
     with job.track.bar(
         "semi", planned * step_images, done=min(done * ROUND, planned) * step_images
     ) as bar:
