@@ -71,7 +71,7 @@ def candidates(screen: Screen, rows: Tensor, own: Tensor, kept: int) -> tuple[Te
     else:
         torch.mm(low, screen.low.T, out_dtype=products.dtype, out=products)
     products[:, screen.rows :] = -torch.inf
-    products.scatter_(1, own.unsqueeze(1), -torch.inf)
+    products[torch.arange(len(own), device=own.device), own] = -torch.inf
     found, index = _largest(products, kept)
     shift = rows.double() @ screen.mean.double()
     return index, _upper(found) + (_error(screen, rows, low.float()) + shift).unsqueeze(1)
@@ -83,25 +83,36 @@ def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Columns form groups, and none of the k largest is outside the k groups with the largest peaks.
     """
     r, w = scores.shape
-    groups = next(g for g in GROUPS if w >= 4 * k * g)
+    groups = next(g for g in GROUPS if w >= 16 * k * g or g == 1)
+    if groups == 1:
+        return _top(scores, k)
     peaks = reduce(torch.maximum, scores.view(r, groups, w // groups).unbind(1))
     first = torch.arange(0, w, w // groups, device=scores.device)
-    members = (_top(peaks, k).unsqueeze(1) + first.unsqueeze(1)).flatten(1)
-    among = scores.gather(1, members)
-    chosen = _top(among, k)
-    found, order = among.gather(1, chosen).sort(dim=1, descending=True)
-    return found, members.gather(1, chosen.gather(1, order))
+    members = (_top(peaks, k)[1].unsqueeze(1) + first.unsqueeze(1)).flatten(1)
+    found, chosen = _top(scores.gather(1, members), k)
+    return found, members.gather(1, chosen)
 
 
-def _top(scores: Tensor, k: int) -> Tensor:
-    """Return the indices (r, k) of the largest scores (r, w), in no order.
+def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Do as `torch.topk`, on a CPU several times faster: numpy has a vectorised partition.
 
-    On a CPU, numpy does it several times faster than torch.
+    It is given a score above its index in one integer; a bf16 and a short index need half of one.
     """
     w = scores.shape[1]
     if scores.is_cuda:
-        return scores.topk(k, dim=1, sorted=False).indices
-    return torch.from_numpy(np.argpartition(scores.float().numpy(), w - k, axis=1)[:, w - k :])
+        return scores.topk(k, dim=1)
+    short = scores.dtype == torch.bfloat16 and w <= 2**16
+    whole, half, bits = (torch.int32, torch.int16, 16) if short else (torch.int64, torch.int32, 32)
+    sign = 2 ** (bits - 1) - 1
+    score = (scores if short else scores.float()).view(half)
+    ascending = (score ^ (score >> (bits - 1)).bitwise_and_(sign)).to(whole)
+    keys = ascending.bitwise_left_shift_(bits).bitwise_or_(torch.arange(w, dtype=whole)).numpy()
+    keys.partition(w - k, axis=1)
+    best = np.sort(keys[:, w - k :], axis=1)[:, ::-1].copy()
+    packed = torch.from_numpy(best)
+    score = (packed >> bits).to(half)
+    score = score ^ (score >> (bits - 1)).bitwise_and_(sign)
+    return score.view(scores.dtype if short else torch.float32), (packed & (2**bits - 1)).long()
 
 
 def _upper(scores: Tensor) -> Tensor:

@@ -14,13 +14,17 @@ CPU_ROOM, GPU_ROOM = 2**22, 2**28
 
 def similar_to(x: Tensor, own: Tensor, index: Tensor) -> Tensor:
     """Return the similarity (r, c) float32 of rows `own` (r,) of x (n, d) to others (r, c)."""
+    c, d = index.shape[1], x.shape[1]
     out = torch.empty(index.shape, device=x.device)
     room = GPU_ROOM if x.is_cuda else CPU_ROOM
-    size = max(1, room // (PAIR_BYTES * index.shape[1] * x.shape[1]))
+    size = min(max(1, room // (PAIR_BYTES * c * d)), len(own))
+    narrow = torch.empty(size * c, d, device=x.device)
+    wide = torch.empty(size * c, d, dtype=torch.float64, device=x.device)
     for some, theirs, at in zip(*(torch.split(t, size) for t in (own, index, out)), strict=True):
-        left, right = x[some].double(), x.index_select(0, theirs.flatten()).double()
-        right = right.view(*theirs.shape, -1).transpose(1, 2)
-        at.copy_(torch.bmm(left.unsqueeze(1), right).squeeze(1))
+        pairs = theirs.numel()
+        torch.index_select(x, 0, theirs.flatten(), out=narrow[:pairs])
+        right = wide[:pairs].copy_(narrow[:pairs]).view(-1, c, d).transpose(1, 2)
+        at.copy_(torch.bmm(x[some].double().unsqueeze(1), right).squeeze(1))
     return out
 
 
