@@ -10,7 +10,7 @@ from spice_cli.ops.hardware import multiplies_bf16
 from spice_cli.ops.similarity import similar_to, similar_to_all
 
 BLOCK_BYTES = 2**27
-ALIKE = 32
+ALIKE = 64
 """Rows that are told as much about, when rows are sorted by how much each must be told."""
 _LOW = 2**32 - 1
 

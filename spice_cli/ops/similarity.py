@@ -8,7 +8,7 @@ from torch import Tensor
 
 CHUNK = 2**13
 PAIR_BYTES = 12
-CPU_ROOM, GPU_ROOM = 2**22, 2**28
+CPU_ROOM, GPU_ROOM = 2**23, 2**28
 """Bytes for rows brought together in both types: what a CPU's cache holds, and more on a GPU."""
 
 
