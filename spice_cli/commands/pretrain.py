@@ -34,6 +34,15 @@ def pretrain(
     recipe: RecipeOption = None,
     method: Annotated[str | None, one_of(METHODS, "--method", help="How to pretrain.")] = None,
     backbone: Annotated[str | None, one_of(BACKBONES, "--backbone", help="What to train.")] = None,
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            "--clusters",
+            "-k",
+            help="How many, for methods that look for them; default: the classes that the data set "
+            "declares.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images an update.")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
@@ -76,6 +85,7 @@ def pretrain(
     settings = {
         "method": method,
         "backbone": backbone,
+        "clusters": clusters,
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,

@@ -5,7 +5,6 @@ https://colab.research.google.com/github/facebookresearch/moco/blob/colab-notebo
 """
 
 from copy import deepcopy
-from math import gcd
 from typing import Annotated
 
 import torch
@@ -14,8 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from spice_cli.config import Count, Frozen, Positive
-from spice_cli.errors import UsageError
+from spice_cli.methods.plan import Embed, Plan
 from spice_cli.methods.projector import projector
+from spice_cli.methods.splits import check_splits
 from spice_cli.models.backbone import Backbone
 from spice_cli.models.split_batch_norm import split_batch_norm
 
@@ -44,8 +44,8 @@ class MoCo(nn.Module):
         """Add the loss with the views' roles swapped: twice the loss and twice the keys a step."""
         splits: Count = 8
         """Parts of a batch that batch norm treats on their own; 1 is plain batch norm."""
-        hidden: Count | None = None
-        """Width of the projector's hidden layer; none is the width of the features."""
+        hidden: Annotated[int, Field(ge=0)] | None = None
+        """Width of the projector's hidden layer; none is the width of the features, 0 no layer."""
         dim: Count = 128
         """Width of queries and keys."""
 
@@ -54,7 +54,7 @@ class MoCo(nn.Module):
     queue: Tensor
     pointer: Tensor
 
-    def __init__(self, backbone: Backbone, config: Config) -> None:
+    def __init__(self, backbone: Backbone, config: Config, plan: Plan) -> None:
         super().__init__()
         splits = config.splits * (2 if config.symmetric else 1)
         if splits > 1:
@@ -65,13 +65,17 @@ class MoCo(nn.Module):
         self.key_projector = deepcopy(self.projector).requires_grad_(False)
         self.register_buffer("queue", F.normalize(torch.randn(config.queue, config.dim)))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
-        self.config = config
+        self.config, self.plan = config, plan
 
-    def forward(self, views: Tensor, generator: torch.Generator) -> Tensor:
+    def forward(self, views: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Two views (2, n, 3, h, w) to a scalar; in training the key encoder and the queue move on.
 
         `generator`, on the device of the views, shuffles the keys' batch before it is split.
         """
+        return self.contrast(views, generator)[0]
+
+    def contrast(self, views: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Do as `forward`; return the loss and the unit queries (n, d), where symmetric (2n, d)."""
         if self.training:
             self._follow()
         queue = self.queue.clone()
@@ -79,13 +83,11 @@ class MoCo(nn.Module):
         if self.config.symmetric:
             images, others = views.flatten(0, 1), views.flip(0).flatten(0, 1)
         keys = self._keys(others, generator)
-        loss = info_nce(self._queries(images), keys, queue, self.config.temperature)
+        queries = F.normalize(self.projector(self.backbone(images)).float())
+        loss = info_nce(queries, keys, queue, self.config.temperature)
         if self.training:
             self._enqueue(keys)
-        return 2 * loss if self.config.symmetric else loss
-
-    def _queries(self, images: Tensor) -> Tensor:
-        return F.normalize(self.projector(self.backbone(images)).float())
+        return (2 * loss if self.config.symmetric else loss), queries
 
     @torch.no_grad()
     def _keys(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -113,19 +115,18 @@ class MoCo(nn.Module):
         self.queue.index_copy_(0, places, newest)
         self.pointer.add_(len(keys)).remainder_(size)
 
-    def faults(self, *, images: int, batch_size: int) -> list[str]:
-        """Name settings that are known to fail on a data set of so many images, a sentence each.
+    def leaves(self, embed: Embed) -> dict[str, Tensor]:
+        """Return the keys of all images, `projections` (m, dim): what is clustered of MoCo."""
+        keys = embed(lambda pixels: self.key_projector(self.key_backbone(pixels)))
+        return {"projections": F.normalize(keys)}
+
+    def faults(self) -> list[str]:
+        """Name settings that are known to fail on so many images, a sentence each.
 
         Raises UsageError where `splits` does not divide the batch into parts of two or more.
         """
-        splits, queue = self.config.splits, self.config.queue
-        if splits > 1 and (batch_size % splits or batch_size // splits < 2):
-            fitting = gcd(batch_size, splits)
-            raise UsageError(
-                f"a batch of {batch_size} does not divide into {splits} parts of at least "
-                "two images, each for a batch norm of its own",
-                hint=f"--set splits={fitting if fitting < batch_size else 1}",
-            )
+        queue, images = self.config.queue, self.plan.images
+        check_splits(self.plan.batch, self.config.splits)
         if queue >= images:
             return [
                 f"the queue of {queue} is not smaller than the data set of {images} images, "

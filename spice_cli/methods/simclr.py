@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from spice_cli.config import Count, Frozen, Positive
+from spice_cli.methods.plan import Embed, Plan
 from spice_cli.methods.projector import projector
 from spice_cli.models.backbone import Backbone
 
@@ -33,14 +34,14 @@ class SimCLR(nn.Module):
         crops: Annotated[int, Field(ge=2)] = 2
         """Views of each image. With twice as many and half the `batch_size` a step costs the same.
         """
-        hidden: Count | None = None
-        """Width of the projector's hidden layer; none is the width of the features."""
+        hidden: Annotated[int, Field(ge=0)] | None = None
+        """Width of the projector's hidden layer; none is the width of the features, 0 no layer."""
         dim: Count = 128
         """Width of the projections that are compared."""
         batch_norm: bool = False
         """Batch norm in the projector."""
 
-    def __init__(self, backbone: Backbone, config: Config) -> None:
+    def __init__(self, backbone: Backbone, config: Config, plan: Plan) -> None:
         super().__init__()
         self.backbone = backbone
         self.projector = projector(
@@ -49,14 +50,18 @@ class SimCLR(nn.Module):
         self.crops = config.crops
         self.config = config
 
-    def forward(self, views: Tensor, generator: torch.Generator) -> Tensor:
+    def forward(self, views: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Take v views (v, n, 3, h, w), all through the backbone as one batch, to a scalar."""
         projections = self.projector(self.backbone(views.flatten(0, 1)))
         unflattened = projections.unflatten(0, views.shape[:2])
         return nt_xent(unflattened, self.config.temperature, self.config.anchors)
 
-    def faults(self, *, images: int, batch_size: int) -> list[str]:
-        """Name settings that are known to fail on a data set of so many images: none."""
+    def leaves(self, embed: Embed) -> dict[str, Tensor]:
+        """Return `projections` (m, dim) of all images, unit rows."""
+        return {"projections": F.normalize(embed(lambda x: self.projector(self.backbone(x))))}
+
+    def faults(self) -> list[str]:
+        """Name settings that are known to fail: none."""
         return []
 
 

@@ -1,80 +1,88 @@
-"""Images in, a backbone out: contrastive pretraining without labels."""
+"""Images in, a backbone out: pretraining without labels."""
 
 import time
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spice_cli.catalog import METHODS, load
 from spice_cli.config import Pretrain
+from spice_cli.errors import UsageError
+from spice_cli.methods.plan import Plan
 from spice_cli.ops.augment import contrastive
-from spice_cli.ops.muon import muon, sgd
 from spice_cli.ops.schedule import cosine
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build
 from spice_cli.stages.compiled import compiled
+from spice_cli.stages.images import pretraining_images
 from spice_cli.stages.job import Job, Parts, Work
+from spice_cli.stages.optimizers import optimizers, schedule
+from spice_cli.stages.rows import embedder
 
 
 def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
-    """Train the method's backbone on the run's training images."""
+    """Train the method's backbone (`methods/plan.py`) on the unlabelled and training images."""
     config, device = job.config, job.device
-    images = job.images()[: job.run.manifest.data.train]
+    images, everything = pretraining_images(job.run, device, job.track.say)
     batch = min(config.batch_size, len(images))
-    kind = load(METHODS[config.method])
-    settings = kind.Config.model_validate(config.settings)
+    steps = len(images) // batch
     if config.batch_size > len(images):
         job.track.warn(f"`batch_size` is {config.batch_size}, more than there are images: {batch}")
+    kind = load(METHODS[config.method])
+    settings = kind.Config.model_validate(config.settings)
     with job.seeded():
         backbone = build(config.backbone, config, images.shape[-1])
-        method = kind(backbone, settings)
-    for warning in method.faults(images=len(images), batch_size=batch):
+        plan = Plan(len(images), config.clusters, batch, config.epochs, steps)
+        method = kind(backbone, settings, plan)
+    for warning in method.faults():
         job.track.warn(warning)
     method.to(device, memory_format=torch.channels_last).train()
-    optimizers = _optimizers(method, config)
-    for group in _groups(optimizers):
-        group["initial_lr"] = group["lr"]
-    parts: Parts = {"method": method, **{f"optimizer{i}": o for i, o in enumerate(optimizers)}}
+    trained_by = optimizers(method, config)
+    parts: Parts = {"method": method, **{f"optimizer{i}": o for i, o in enumerate(trained_by)}}
     done = job.resume(parts)
-    steps = len(images) // batch
     views = config.views.model_dump()
     epoch_images = steps * batch
 
     def loss_of(rows: Tensor, generator: torch.Generator) -> Tensor:
         part = images[rows].repeat(method.crops, 1, 1, 1)
         pixels = contrastive(part, generator, **views).contiguous(memory_format=torch.channels_last)
+        each = pixels.view(method.crops, batch, *pixels.shape[1:])
         with job.autocast():
-            loss: Tensor = method(pixels.view(method.crops, batch, *pixels.shape[1:]), generator)
+            loss: Tensor = method(each, rows, generator)
         return loss
 
-    compiled(
+    is_compiled = compiled(
         method,
         config.compile,
         steps=config.epochs * steps,
         rehearse=lambda: loss_of(torch.arange(batch, device=device), job.generator("rehearsal")),
         warn=job.track.warn,
     )
+    embed, embed_all = (
+        embedder(method, part, job, batch=batch, compiled=is_compiled)
+        for part in (images, everything)
+    )
     with job.track.bar("pretrain", config.epochs * epoch_images, done=done * epoch_images) as bar:
         for epoch in range(done + 1, config.epochs + 1):
             started = time.monotonic()
+            if begin := getattr(method, "begin", None):
+                begin(epoch, embed, job.generator(epoch, "begin"))
             generator = job.generator(epoch)
-            order = torch.randperm(len(images), generator=generator, device=device)
+            order = _order(method, len(images), epoch_images, generator)
             total = torch.zeros((), device=device)
-            for step, rows in enumerate(order[:epoch_images].view(steps, batch)):
+            for step, rows in enumerate(order.view(steps, batch)):
                 factor = cosine(
                     (epoch - 1) * steps + step,
                     config.epochs * steps,
                     base=1.0,
                     warmup=round(config.warmup * steps),
                 )
-                for group in _groups(optimizers):
-                    group["lr"] = group["initial_lr"] * factor
+                schedule(trained_by, factor)
                 loss = loss_of(rows, generator)
                 method.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
-                for optimizer in optimizers:
+                for optimizer in trained_by:
                     optimizer.step()
                 total += loss.detach()
                 bar.advance(batch)
@@ -83,7 +91,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
             record = {
                 "epoch": epoch,
                 "loss": loss_mean,
-                "lr": config.lr * factor,
+                "lr": trained_by[0].param_groups[0]["lr"],
                 "seconds": round(seconds, 3),
                 "images_per_second": round(epoch_images / seconds, 1),
             }
@@ -95,18 +103,37 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
                 f"{left:,.0f} s left",
             )
             job.save(epoch, parts)
-    return {f"backbone.{name}": value for name, value in method.backbone.state_dict().items()}
+    kept = {f"backbone.{name}": value for name, value in method.backbone.state_dict().items()}
+    leaves = getattr(method, "leaves", None)
+    return kept | (leaves(embed_all) if leaves else {})
 
 
-def _optimizers(method: torch.nn.Module, config: Pretrain) -> list[torch.optim.Optimizer]:
-    shared = {"lr": config.lr, "momentum": config.momentum, "weight_decay": config.weight_decay}
-    if config.optimizer == "muon":
-        return muon(method, **shared, adam_lr=config.adam_lr)
-    return sgd(method, **shared, nesterov=config.nesterov)
+def _order(method: nn.Module, images: int, drawn: int, generator: torch.Generator) -> Tensor:
+    """Return the places (drawn,) of an epoch's images: each once, or by the method's weights."""
+    weights = getattr(method, "weights", lambda: None)()
+    if weights is None:
+        return torch.randperm(images, generator=generator, device=generator.device)[:drawn]
+    return torch.multinomial(weights, drawn, replacement=True, generator=generator)
 
 
-def _groups(optimizers: list[torch.optim.Optimizer]) -> list[dict[str, Any]]:
-    return [group for each in optimizers for group in each.param_groups]
+def resolve(config: Pretrain, run: Run) -> Pretrain:
+    """Fill in the number of clusters where the method needs it, and forget it where it does not.
+
+    So that asking for another number of clusters leaves such a backbone up to date.
+    """
+    if not getattr(load(METHODS[config.method]), "uses_clusters", False):
+        return config.model_copy(update={"clusters": None})
+    data = run.manifest.data
+    clusters = config.clusters or data.classes
+    if clusters is None or clusters < 2:
+        found = "no classes" if clusters is None else "a single class"
+        raise UsageError(
+            f"`{config.method}` needs a number of clusters, and the data set declares {found}",
+            hint="pass `--clusters K`",
+        )
+    if clusters > data.train:
+        raise UsageError(f"{clusters} clusters are more than {data.train} training images")
+    return config.model_copy(update={"clusters": clusters})
 
 
 def reads(config: Pretrain, run: Run) -> tuple[Stage, ...]:
@@ -114,4 +141,4 @@ def reads(config: Pretrain, run: Run) -> tuple[Stage, ...]:
     return ()
 
 
-WORK = Work(compute, reads)
+WORK = Work(compute, reads, resolve)

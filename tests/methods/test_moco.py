@@ -1,5 +1,5 @@
-import math
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,24 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spice_cli.errors import UsageError
 from spice_cli.methods.moco import MoCo, info_nce
+from spice_cli.methods.plan import Plan
 from spice_cli.models.resnet import small
 from spice_cli.models.split_batch_norm import SplitBatchNorm2d
 
+PLAN = Plan(images=10_000, clusters=None, batch=16, epochs=2, steps=625)
 
-def build(seed: int = 0, **settings) -> MoCo:
+
+def build(seed: int = 0, plan: Plan = PLAN, **settings) -> MoCo:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         defaults = {"queue": 32, "dim": 8, "splits": 2, "ema": 0.9}
-        return MoCo(small(8, width=4), MoCo.Config(**{**defaults, **settings}))
+        return MoCo(small(8, width=4), MoCo.Config(**{**defaults, **settings}), plan)
 
 
-def views(n: int = 8, seed: int = 0) -> tuple[torch.Tensor, torch.Generator]:
+def views(n: int = 8, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
     generator = torch.Generator().manual_seed(seed)
     first = torch.rand(n, 3, 8, 8, generator=generator)
     second = first + 0.05 * torch.randn(first.shape, generator=generator)
-    return torch.stack([first, second]), generator
+    return torch.stack([first, second]), torch.arange(n), generator
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -49,29 +51,31 @@ def in_one_part(module: nn.Module) -> nn.Module:
     return copy
 
 
-def loop(queries, keys, queue, temperature) -> float:
+def loop(queries, keys, queue, temperature) -> torch.Tensor:
     """Equation 1 of the paper, one query at a time."""
-    total = 0.0
+    losses = []
     for q, own in zip(queries, keys, strict=True):
-        positive = math.exp(torch.dot(q, own).item() / temperature)
-        negatives = sum(math.exp(torch.dot(q, k).item() / temperature) for k in queue)
-        total -= math.log(positive / (positive + negatives))
-    return total / len(queries)
+        positive = (torch.dot(q, own) / temperature).exp()
+        negatives = sum((torch.dot(q, k) / temperature).exp() for k in queue)
+        losses.append(-(positive / (positive + negatives)).log())
+    return sum(losses) / len(losses)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.2])
-def test_info_nce_equals_the_equation(temperature) -> None:
-    queries, keys, queue = unit(5, 6), unit(5, 6), unit(9, 6)
-    expected = loop(queries, keys, queue, temperature)
-    assert info_nce(queries, keys, queue, temperature).item() == pytest.approx(expected, rel=1e-5)
+def test_info_nce_equals_the_equation_in_value_and_gradient(temperature) -> None:
+    queries, keys, queue = unit(5, 6).requires_grad_(), unit(5, 6), unit(9, 6)
+    found, expected = (f(queries, keys, queue, temperature) for f in (info_nce, loop))
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss, queries)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_forward_is_info_nce_of_each_direction_against_the_old_queue(symmetric) -> None:
     method = build(symmetric=symmetric, splits=1)
     before = in_one_part(method)
-    (first, second), generator = views()
-    loss = method(torch.stack([first, second]), generator)
+    (first, second), rows, generator = views()
+    loss = method(torch.stack([first, second]), rows, generator)
 
     def encode(backbone, projector, images):
         return F.normalize(projector(backbone(images)))
@@ -86,14 +90,14 @@ def test_forward_is_info_nce_of_each_direction_against_the_old_queue(symmetric) 
     expected = loop(query(first), keys[0], before.queue, 0.1)
     if symmetric:
         expected += loop(query(second), keys[1], before.queue, 0.1)
-    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
     kept = torch.cat([*keys, before.queue[sum(map(len, keys)) :]])
     torch.testing.assert_close(method.queue, kept)
 
 
 def test_no_split_of_a_symmetric_loss_sees_both_views_of_queries() -> None:
     method = build(symmetric=True, splits=2)
-    (first, second), _ = views()
+    (first, second), *_ = views()
     parts = [first[:4], first[4:], second[:4], second[4:]]
     alone = in_one_part(method.backbone)
     expected = torch.cat([alone(part) for part in parts])
@@ -102,7 +106,7 @@ def test_no_split_of_a_symmetric_loss_sees_both_views_of_queries() -> None:
 
 def test_keys_come_back_in_order_from_their_shuffled_split() -> None:
     method = build(splits=4)
-    (images, _), generator = views()
+    (images, _), _, generator = views()
     order = torch.randperm(8, generator=torch.Generator().set_state(generator.get_state()))
     twin = deepcopy(method)
     keys = method._keys(images, generator)
@@ -116,7 +120,7 @@ def test_keys_come_back_in_order_from_their_shuffled_split() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 7), st.lists(st.integers(1, 12), min_size=1, max_size=6))
 def test_the_queue_holds_the_newest_keys_oldest_at_the_pointer(size, batches) -> None:
-    method = MoCo(small(8, width=1), MoCo.Config(queue=size, dim=2, splits=1))
+    method = MoCo(small(8, width=1), MoCo.Config(queue=size, dim=2, splits=1), PLAN)
     history = list(method.queue.clone())
     for n in batches:
         keys = unit(n, 2)
@@ -142,8 +146,8 @@ def test_key_encoder_follows_by_its_average_and_gets_no_gradient() -> None:
 
 
 def test_keys_carry_no_gradient() -> None:
-    pair, generator = views()
-    build()(pair.requires_grad_(), generator).backward()
+    pair, rows, generator = views()
+    build()(pair.requires_grad_(), rows, generator).backward()
     assert pair.grad is not None
     assert pair.grad[0].abs().sum() > 0
     assert not pair.grad[1].any()
@@ -180,7 +184,7 @@ def test_a_few_steps_bring_the_loss_down_once_the_queue_holds_keys() -> None:
     for _ in range(50):
         images = F.interpolate(torch.randn(32, 3, 2, 2, generator=generator), size=8)
         pair = images + 0.3 * torch.randn(2, *images.shape, generator=generator)
-        losses.append(step(method, optimizer, pair, generator))
+        losses.append(step(method, optimizer, pair, torch.arange(32), generator))
     assert sum(losses[-5:]) < 0.7 * sum(losses[5:10])
 
 
@@ -194,19 +198,16 @@ def test_what_is_kept_loads_into_a_plain_backbone() -> None:
 
 
 def test_a_queue_not_smaller_than_the_data_set_is_a_fault() -> None:
-    method = build(queue=100)
-    assert method.faults(images=101, batch_size=16) == []
-    (fault,) = method.faults(images=100, batch_size=16)
+    assert build(queue=100, plan=replace(PLAN, images=101)).faults() == []
+    (fault,) = build(queue=100, plan=replace(PLAN, images=100)).faults()
     assert "queue of 100" in fault
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "splits", "mend"), [(100, 8, 4), (8, 8, 1), (9, 2, 1), (4, 16, 1)]
-)
-def test_a_batch_that_does_not_split_is_refused_with_splits_that_fit(
-    batch_size, splits, mend
-) -> None:
-    with pytest.raises(UsageError) as caught:
-        build(splits=splits).faults(images=10_000, batch_size=batch_size)
-    assert caught.value.hint == f"--set splits={mend}"
-    assert build(splits=mend).faults(images=10_000, batch_size=batch_size) == []
+def test_it_leaves_the_keys_of_all_images() -> None:
+    method = build().eval()
+    images = views()[0][0]
+    with torch.no_grad():
+        expected = F.normalize(method.key_projector(method.key_backbone(images)))
+        left = method.leaves(lambda of: of(images))
+    assert left.keys() == {"projections"}
+    assert torch.equal(left["projections"], expected)

@@ -18,3 +18,8 @@ def test_batch_norm_replaces_the_hidden_bias() -> None:
     layers = projector(6, None, 3, batch_norm=True)
     assert layers[0].bias is None
     assert isinstance(layers[1], nn.BatchNorm1d)
+
+
+def test_without_a_hidden_layer_it_is_linear() -> None:
+    (layer,) = projector(6, 0, 3, batch_norm=False)
+    assert layer.weight.shape == (3, 6)

@@ -5,33 +5,43 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from spice_cli.methods.plan import Plan
 from spice_cli.methods.simclr import SimCLR, nt_xent
 from spice_cli.models.resnet import small
 
+PLAN = Plan(images=64, clusters=None, batch=32, epochs=1, steps=2)
 
-def loop(z: torch.Tensor, temperature: float, anchors: str) -> float:
+
+def build(width: int = 4) -> SimCLR:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SimCLR(small(8, width=width), SimCLR.Config(), PLAN)
+
+
+def loop(z: torch.Tensor, temperature: float, anchors: str) -> torch.Tensor:
     """Equation 1 of the paper, one anchor and one other view at a time."""
     views, n, _ = z.shape
     losses = []
     for a, i in product(range(views if anchors == "both" else 1), range(n)):
 
-        def similar(v: int, j: int, anchor: torch.Tensor = z[a, i]) -> float:
-            return math.exp(F.cosine_similarity(anchor, z[v, j], dim=0).item() / temperature)
+        def similar(v: int, j: int, anchor: torch.Tensor = z[a, i]) -> torch.Tensor:
+            return (F.cosine_similarity(anchor, z[v, j], dim=0) / temperature).exp()
 
         negatives = sum(similar(v, j) for v in range(views) for j in range(n) if j != i)
         for v in range(views):
             if v != a:
-                losses.append(-math.log(similar(v, i) / (similar(v, i) + negatives)))
+                losses.append(-(similar(v, i) / (similar(v, i) + negatives)).log())
     return sum(losses) / len(losses)
 
 
 @pytest.mark.parametrize("views", [2, 3])
 @pytest.mark.parametrize("anchors", ["both", "first"])
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_nt_xent_equals_the_equation(anchors, temperature, views) -> None:
-    z = torch.randn(views, 5, 6, generator=torch.Generator().manual_seed(1))
-    expected = loop(z, temperature, anchors)
-    assert nt_xent(z, temperature, anchors).item() == pytest.approx(expected, rel=1e-5)
+def test_nt_xent_equals_the_equation_in_value_and_gradient(anchors, temperature, views) -> None:
+    z = torch.randn(views, 5, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    found, expected = (f(z, temperature, anchors) for f in (nt_xent, loop))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, z)[0] for loss in (found, expected)))
 
 
 def test_nt_xent_of_identical_rows_is_the_logarithm_of_the_others() -> None:
@@ -47,16 +57,14 @@ def test_nt_xent_is_exact_under_autocast() -> None:
 
 
 def test_a_few_steps_bring_the_loss_down() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        method = SimCLR(small(8, width=8), SimCLR.Config())
+    method = build(width=8)
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(32, 3, 8, 8, generator=generator)
     other = images + 0.02 * torch.randn(images.shape, generator=generator)
     optimizer = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
     losses = []
     for _ in range(15):
-        loss = method(torch.stack([images, other]), generator)
+        loss = method(torch.stack([images, other]), torch.arange(32), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -64,6 +72,8 @@ def test_a_few_steps_bring_the_loss_down() -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_no_setting_is_known_to_fail() -> None:
-    method = SimCLR(small(8, width=4), SimCLR.Config())
-    assert method.faults(images=10, batch_size=4) == []
+def test_it_leaves_the_projections_of_all_images() -> None:
+    method, images = build().eval(), torch.randn(7, 3, 8, 8)
+    with torch.no_grad():
+        left = method.leaves(lambda of: of(images))["projections"]
+        torch.testing.assert_close(left, F.normalize(method.projector(method.backbone(images))))
