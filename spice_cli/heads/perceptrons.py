@@ -54,3 +54,14 @@ class Heads(nn.Module):
         weight1, bias1, weight2, bias2 = (each.to(self.dtype) for each in layers)
         hidden = torch.baddbmm(bias1, scaled.expand(len(weight1), -1, -1), weight1).relu_()
         return torch.baddbmm(bias2, hidden, weight2).float()
+
+    def in_blocks(self, features: Tensor) -> Tensor:
+        """Do as `forward`, some rows (n, d) at a time: hidden layers are (h, rows, hidden)."""
+        return torch.cat([self(rows) for rows in torch.split(features, 2048)], 1)
+
+    @torch.no_grad()
+    def fold(self, mean: Tensor, matrix: Tensor) -> None:
+        """Make the heads read rows x where they read (x - mean) @ matrix: (d,) and (d, d)."""
+        shift = self.scale * (mean @ matrix)
+        self.bias1.sub_((shift @ self.weight1).unsqueeze(1))
+        self.weight1.copy_(matrix @ self.weight1)

@@ -3,120 +3,113 @@
 https://arxiv.org/abs/2103.09382, section 3.2, equations 1 to 5 and Algorithm 1.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
+from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.config import SelfLabel
-from spice_cli.heads.perceptrons import Heads
-from spice_cli.ops.losses import SELF_LABEL_LOSSES, mean_entropy
-from spice_cli.ops.pseudo_labels import prototype_labels
-
-Walk = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""One pass: views (n, d), rows of each update (u, h, m), their labels (u, m); mean loss ()."""
+from spice_cli.errors import UsageError
+from spice_cli.heads.apply import Chosen, perceptron
+from spice_cli.heads.quality import quality
+from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
+from spice_cli.heads.spice_config import SpiceConfig
+from spice_cli.heads.spice_rounds import Rounds
+from spice_cli.heads.spice_sizes import starts as centers
+from spice_cli.ops.whitening import whitening
 
 
 class Spice:
-    """The heads, their optimiser, and one labelled batch at a time.
+    """Batches of M images are labelled and learnt in turn; the lowest loss picks head and epoch."""
 
-    Products are taken in `dtype`, weights and all else are float32. `wrap` may make a pass faster:
-    it always gets the same shapes and never waits for the device.
-    """
+    Config = SpiceConfig
+    remedy: ClassVar[dict[str, JsonValue]] = {"entropy": 1}
+    uneven: ClassVar[dict[str, JsonValue]] = {"balance": "none"}
 
     def __init__(
-        self,
-        features: int,
-        clusters: int,
-        config: SelfLabel,
-        generator: torch.Generator,
-        *,
-        dtype: torch.dtype = torch.float32,
-        wrap: Callable[[Walk], Walk] = lambda walk: walk,
+        self, source: Source, config: SelfLabel, own: SpiceConfig, generator: torch.Generator
     ) -> None:
-        self.config = config
-        self.heads = Heads(
-            config.heads, features, config.hidden or features, clusters, generator, dtype
+        n, features = source.embeddings.shape
+        self.source = source
+        self.white = whitening(source.embeddings, own.whiten) if own.whiten else None
+        self.features = self._read(source.embeddings)
+        self.near = self.features if self.white is None else F.normalize(self.features)
+        self.batch = own.together(source.clusters, n)
+        self.rounds = Rounds(
+            features,
+            source.clusters,
+            config,
+            own,
+            generator,
+            dtype=source.dtype,
+            wrap=source.wrap,
         )
-        self.optimizer = torch.optim.Adam(
-            self.heads.parameters(),
-            lr=config.lr,
-            fused=True,
-            capturable=generator.device.type == "cuda",
-        )
-        self.loss = SELF_LABEL_LOSSES[config.loss]
-        self.walk = wrap(self._walk)
+        self.best = deepcopy(self.rounds.heads)
+        self.epochs = config.epochs
+        self.images = n // self.batch * self.batch
+        self.parts: Parts = {
+            "heads": self.rounds.heads,
+            "optimizer": self.rounds.optimizer,
+            "best": self.best,
+            **({"sizes": self.rounds.sizes} if self.rounds.sizes else {}),
+        }
+
+    @staticmethod
+    def wants(own: SpiceConfig, facts: Facts) -> Wants:
+        """Settle M and the heads' width; fewer images than clusters are a `UsageError`."""
+        batch = own.together(facts.clusters, facts.images)
+        if batch < facts.clusters:
+            raise UsageError(
+                f"{facts.clusters} clusters are too many for {batch} images labelled together",
+                hint="fewer `--clusters`",
+            )
+        settled = {"batch": batch, "hidden": own.hidden or facts.features}
+        return Wants(own.model_copy(update=settled))
+
+    def epoch(
+        self, number: int, generator: torch.Generator, advance: Advance
+    ) -> dict[str, JsonValue]:
+        """Label and learn batch by batch; keep the heads where their lowest loss is a new low."""
+        heads, device = self.rounds.heads, self.features.device
+        batches, starts = self.images // self.batch, None
+        if self.rounds.sizes is not None and number == 1:
+            starts = centers(self.near, len(heads.losses), self.source.clusters, generator)
+        loss = torch.zeros((), device=device)
+        for _ in range(batches):
+            order = torch.randperm(len(self.near), generator=generator, device=device)
+            rows = order[: self.batch]
+            weak, strong = map(self._read, self.source.views(rows, generator))
+            index = self.rounds.label(self.near[rows], weak, starts)
+            loss += self.rounds.train(strong, index, generator) / batches
+            advance(self.batch)
+        losses, probs = self.rounds.score(self.features, self.near)
+        if losses.min() < self.best.losses.min():
+            self.best.load_state_dict({**heads.state_dict(), "losses": losses})
+        return {"loss": float(loss), **quality(probs.argmax(2), losses, self.source.clusters)}
 
     @torch.no_grad()
-    def label(self, embeddings: Tensor, weak: Tensor) -> Tensor:
-        """Return, for each head and cluster, the rows (h, k, n // k) that get its pseudo-label.
+    def result(self) -> Result:
+        """Return the heads of the best epoch, and what the best of them says of all images."""
+        best = deepcopy(self.best)
+        if self.white is not None:
+            best.fold(self.white.mean, self.white.matrix)
+            best.dtype = torch.float32
+        logits = best.in_blocks(self.source.everything)
+        probs = logits[best.losses.argmin()].softmax(-1)
+        state = {f"heads.{name}": value for name, value in best.named_parameters()}
+        return Result(probs, best.losses, state)
 
-        Scores come from weak views (n, d), prototypes and similarities from the plain embeddings
-        (n, d): steps 1 and 2 of Algorithm 1.
-        """
-        return self._labels(embeddings, self.heads(weak).softmax(-1))
+    def _read(self, rows: Tensor) -> Tensor:
+        """Turn unit rows (n, d) into what the heads read while they learn."""
+        return rows if self.white is None else self.white(rows)
 
-    def train(self, strong: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
-        """Fit the heads to the labels (h, k, q) of strong views (n, d), step 3 of Algorithm 1.
-
-        Every pass walks through all pairs in a new order, `batch_size` an update, and drops the
-        rest. Returns the mean loss (), of the updates made.
-        """
-        _, clusters, quota = index.shape
-        pairs = index.flatten(1).T.contiguous()
-        label = torch.arange(clusters, device=index.device).repeat_interleave(quota)
-        size = min(self.config.batch_size, len(label))
-        inputs = self.heads.scaled(strong)
-        losses = []
-        for _ in range(self.config.passes or 1):
-            order = torch.randperm(len(label), generator=generator, device=index.device)
-            order = order[: len(label) // size * size].view(-1, size)
-            losses.append(self.walk(inputs, pairs[order].transpose(1, 2), label[order]))
-        return torch.stack(losses).mean()
-
-    def _walk(self, inputs: Tensor, rows: Tensor, label: Tensor) -> Tensor:
-        updates, heads, size = rows.shape
-        losses = []
-        for own, target in zip(rows.reshape(updates, -1), label, strict=True):
-            logits = self.heads.logits(inputs.index_select(0, own).view(heads, size, -1))
-            loss = self.loss(logits, target.expand(heads, -1), self.config.temperature).mean()
-            if self.config.entropy:
-                loss = loss - self.config.entropy * mean_entropy(logits.softmax(-1)).mean()
-            self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            self.optimizer.step()
-            losses.append(loss.detach())
-        return torch.stack(losses).mean()
-
-    @torch.no_grad()
-    def score(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each head's loss (h,) on its own labels of the whole set, and its probs (h, n, k).
-
-        No labels but the head's own are used, so the lowest loss picks head and epoch honestly.
-        """
-        logits = _in_blocks(self.heads, embeddings)
-        probs = logits.softmax(-1)
-        losses = []
-        for own, shares in zip(logits, probs, strict=True):
-            (index,) = self._labels(embeddings, shares[None])
-            label = torch.arange(len(index), device=index.device).repeat_interleave(index.shape[1])
-            loss = self.loss(own[index.flatten()], label, self.config.temperature).mean()
-            if self.config.entropy:
-                loss = loss - self.config.entropy * mean_entropy(shares)
-            losses.append(loss)
-        return torch.stack(losses), probs
-
-    @torch.no_grad()
-    def probs(self, heads: Heads, embeddings: Tensor) -> Tensor:
-        """Return the probabilities (n, k) of the head with the lowest selection loss."""
-        logits = _in_blocks(heads, embeddings)
-        return logits[heads.losses.argmin()].softmax(-1)
-
-    def _labels(self, embeddings: Tensor, probs: Tensor) -> Tensor:
-        ratio, overlap = self.config.ratio, self.config.overlap
-        return prototype_labels(embeddings, probs, ratio=ratio, overlap=overlap)
-
-
-def _in_blocks(heads: Heads, features: Tensor) -> Tensor:
-    """Logits (h, n, k), some rows at a time: hidden layers are (h, rows, hidden)."""
-    return torch.cat([heads(rows) for rows in torch.split(features, 2048)], 1)
+    @staticmethod
+    def classifier(
+        state: Mapping[str, Tensor], losses: Tensor, own: SpiceConfig, dtype: torch.dtype
+    ) -> Chosen:
+        """Return the best head; one that learnt from whitened rows needs all of float32."""
+        return perceptron(state, int(losses.argmin()), torch.float32 if own.whiten else dtype)

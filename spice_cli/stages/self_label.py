@@ -1,91 +1,59 @@
-"""Embeddings in, cluster probabilities out: SPICE-Self on a frozen backbone."""
+"""Embeddings in, cluster probabilities out, by any head method of the catalogue."""
 
 import time
-from collections.abc import Callable
-from copy import deepcopy
+from typing import Any
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.catalog import HEADS, load
-from spice_cli.config import LABELLED, SelfLabel
+from spice_cli.config import SelfLabel
 from spice_cli.errors import UsageError
+from spice_cli.heads.source import Result, Wants
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.backbone import restore
-from spice_cli.stages.features import features, strong_view, weak_view
-from spice_cli.stages.graph import graphed
-from spice_cli.stages.job import Job, Work, check_shares, setting
-
-PairOfViews = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
-"""From rows (m,) to the features of one weak and one strong view of each (m, d)."""
+from spice_cli.stages.job import Job, Work, check_share, setting
+from spice_cli.stages.source import facts_of, source_of
+from spice_cli.stages.spaces import resolve_spaces
+from spice_cli.stages.views import choose_views
 
 PATIENCE = 3
 """Epochs before a head that puts nearly everything into one cluster ends the stage."""
 
 
 def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
-    """Train all heads on the training rows and keep the epoch and head of the lowest loss."""
-    config, data = job.config, job.run.manifest.data
-    clusters, batch = config.clusters or 0, config.batch or 0
-    stored = {k: v.to(job.device) for k, v in job.run.read(Stage.EMBED).items()}
-    everything = stored["embeddings"]
-    embeddings = everything[: data.train]
-    n = len(embeddings)
-    views = _views(job, stored)
-    head = load(HEADS[config.method])(
-        everything.shape[1],
-        clusters,
-        config,
-        job.generator("initialisation"),
-        dtype=torch.bfloat16 if job.precision == "bf16" else torch.float32,
-        wrap=lambda walk: graphed(walk, job.device, job.track.warn),
-    )
-    best = deepcopy(head.heads)
-    parts = {"heads": head.heads, "optimizer": head.optimizer, "best": best}
-    done = job.resume(parts)
-    rounds = n // batch
-    advice = f"pretrain for longer, or keep all clusters in use: {setting(job.stage, entropy=1)}"
-    with job.track.bar(
-        "self-label", config.epochs * rounds * batch, done=done * rounds * batch
-    ) as bar:
-        for epoch in range(done + 1, config.epochs + 1):
+    """Train all heads on the training rows and keep what the method chose without labels."""
+    config, clusters = job.config, job.config.clusters or 0
+    kind = load(HEADS[config.method])
+    wants = _wants(kind, config, clusters, job.run)
+    source = source_of(job, wants)
+    head = kind(source, config, wants.settings, job.generator("initialisation"))
+    done = job.resume(head.parts)
+    total = head.epochs * head.images
+    with job.track.bar("self-label", total, done=done * head.images) as bar:
+        for epoch in range(done + 1, head.epochs + 1):
             started = time.monotonic()
-            generator = job.generator(epoch)
-            loss = torch.zeros((), device=job.device)
-            for _ in range(rounds):
-                rows = torch.randperm(n, generator=generator, device=job.device)[:batch]
-                weak, strong = views(rows, generator)
-                index = head.label(embeddings[rows], weak)
-                loss += head.train(strong, index, generator) / rounds
-                bar.advance(batch)
-            losses, probs = head.score(embeddings)
-            if losses.min() < best.losses.min():
-                best.load_state_dict({**head.heads.state_dict(), "losses": losses})
-            sizes = torch.bincount(probs[losses.argmin()].argmax(1), minlength=clusters)
+            found = head.epoch(epoch, job.generator(epoch), bar.advance)
             seconds = time.monotonic() - started
+            speed = head.images / seconds
             record = {
                 "epoch": epoch,
-                "loss": float(loss),
-                "selection_loss": float(losses.min()),
-                "head": int(losses.argmin()),
-                "largest_share": float(sizes.max() / n),
-                "empty": int((sizes == 0).sum()),
+                **found,
                 "seconds": round(seconds, 3),
-                "images_per_second": round(rounds * batch / seconds, 1),
+                "images_per_second": round(speed, 1),
             }
             job.note(record)
             bar.line(
-                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}",
-                f"selection loss {record['selection_loss']:.4f} (head {record['head']})  "
-                f"{record['images_per_second']:,.0f} images/s",
+                f"epoch {epoch}/{head.epochs}  loss {record['loss']:.4f}",
+                f"{_selection(record)}{speed:,.0f} images/s",
             )
-            if epoch > PATIENCE:
-                check_shares(job.stage, sizes, hint=advice)
-            job.save(epoch, parts)
-    probs = head.probs(best, everything)
-    state = {f"heads.{name}": value for name, value in best.named_parameters()}
-    return {**state, "losses": best.losses, "probs": probs}
+            if epoch > PATIENCE and "largest_share" in record:
+                check_share(job.stage, record["largest_share"], clusters, hint=_advice(kind))
+            job.save(epoch, head.parts)
+    result: Result = head.result()
+    _count_clusters(job, result.probs[: len(source.embeddings)])
+    return {**result.state, "losses": result.losses, "probs": result.probs}
 
 
 def cluster_count(asked: int | None, declared: int | None) -> int:
@@ -99,72 +67,58 @@ def cluster_count(asked: int | None, declared: int | None) -> int:
     return count
 
 
-def _views(job: Job[SelfLabel], stored: dict[str, Tensor]) -> PairOfViews:
-    config = job.config
-    if config.views == "live":
-        images = job.images()
-        backbone = restore(job.run, job.device)
-
-        def live(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-            part = images[rows]
-            weak, strong = weak_view(config.weak, generator), strong_view(config.strong, generator)
-            one = features(backbone, part, weak, job, batch_size=512)
-            return one, features(backbone, part, strong, job, batch_size=512)
-
-        return live
-    plain = stored["embeddings"][None]
-    weak, strong = (stored["weak"], stored["strong"]) if config.views == "cached" else (plain,) * 2
-
-    def cached(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        draw = [
-            torch.randint(len(views), rows.shape, generator=generator, device=rows.device)
-            for views in (weak, strong)
-        ]
-        return weak[draw[0], rows], strong[draw[1], rows]
-
-    return cached
-
-
 def resolve(config: SelfLabel, run: Run) -> SelfLabel:
-    """Fill in the number of clusters, M, the heads' width, and where views come from."""
-    data, stored = run.manifest.data, run.record(Stage.EMBED)
-    clusters = cluster_count(config.clusters, data.classes)
-    batch = min(config.batch or LABELLED[config.variant] * clusters, data.train)
-    if batch < clusters:
+    """Fill in the number of clusters, where views come from, and what the method settles."""
+    clusters = cluster_count(config.clusters, run.manifest.data.classes)
+    if clusters > run.manifest.data.train:
         raise UsageError(
-            f"{clusters} clusters are too many for {batch} images labelled together",
+            f"{clusters} clusters are more than {run.manifest.data.train} training images",
             hint="fewer `--clusters`",
         )
+    wants = _wants(load(HEADS[config.method]), config, clusters, run)
+    shared = {k: v for k, v in wants.shared.items() if k not in config.model_fields_set}
     update = {
         "clusters": clusters,
-        "batch": batch,
-        "hidden": config.hidden or stored.tensors["embeddings"].shape[1],
-        "views": _source(config.views, run),
+        "views": choose_views(config.views, run),
+        "spaces": resolve_spaces(config, run, wants),
+        **shared,
+        "settings": wants.settings.model_dump(mode="json"),
     }
     return config.model_copy(update=update)
 
 
-def _source(views: str, run: Run) -> str:
-    stored = run.record(Stage.EMBED)
-    cached = {"weak", "strong"} <= stored.tensors.keys()
-    ours = Stage.PRETRAIN in run.manifest.stages and not stored.imported
-    live = ours and run.manifest.data.spec is not None
-    if views == "auto":
-        return "cached" if cached else "live" if live else "plain"
-    if views == "cached" and not cached:
-        raise UsageError(
-            "`embed` stored no weak and strong views", hint=f"spice embed --views 4 -r {run.path}"
-        )
-    if views == "live" and not live:
-        raise UsageError(
-            "live views need images and the backbone that embedded them", hint="--set views=plain"
-        )
-    return views
-
-
 def reads(config: SelfLabel, run: Run) -> tuple[Stage, ...]:
-    """Read the embeddings, and for live views the backbone."""
-    return (Stage.PRETRAIN, Stage.EMBED) if config.views == "live" else (Stage.EMBED,)
+    """Read the embeddings, and where views or the method need it, the backbone."""
+    wants = _wants(load(HEADS[config.method]), config, config.clusters or 0, run)
+    backbone = wants.pixels or wants.left or (wants.views and config.views == "live")
+    return (Stage.PRETRAIN, Stage.EMBED) if backbone else (Stage.EMBED,)
+
+
+def _wants(kind: Any, config: SelfLabel, clusters: int, run: Run) -> Wants:
+    own = kind.Config.model_validate(config.settings)
+    if not hasattr(kind, "wants"):
+        return Wants(own)
+    wants: Wants = kind.wants(own, facts_of(clusters, run))
+    return wants
+
+
+def _selection(record: dict[str, Any]) -> str:
+    if "selection_loss" not in record:
+        return ""
+    return f"selection loss {record['selection_loss']:.4f} (head {record['head']})  "
+
+
+def _advice(kind: Any) -> str:
+    remedy: dict[str, JsonValue] = getattr(kind, "remedy", {})
+    spread = f", or keep all clusters in use: {setting(Stage.SELF_LABEL, **remedy)}"
+    return f"pretrain for longer{spread if remedy else ''}"
+
+
+def _count_clusters(job: Job[SelfLabel], probs: Tensor) -> None:
+    """Warn if clusters got no image."""
+    sizes = torch.bincount(probs.argmax(1), minlength=probs.shape[1])
+    if empty := int((sizes == 0).sum()):
+        job.track.warn(f"{empty} of {len(sizes)} clusters have no image")
 
 
 WORK = Work(compute, reads, resolve)

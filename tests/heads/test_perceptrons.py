@@ -37,3 +37,13 @@ def test_bfloat16_products_are_close_and_come_back_as_float32() -> None:
     assert torch.allclose(rough(x), exact(x), atol=0.02)
     rough(x).sum().backward()
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in rough.parameters())
+
+
+def test_folded_heads_read_rows_where_they_read_mapped_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    heads = Heads(3, 5, 4, 2, generator)
+    x, mean = torch.randn(7, 5, generator=generator), torch.randn(5, generator=generator)
+    matrix = torch.randn(5, 5, generator=generator)
+    expected = heads((x - mean) @ matrix)
+    heads.fold(mean, matrix)
+    torch.testing.assert_close(heads(x), expected, rtol=1e-4, atol=1e-4)
