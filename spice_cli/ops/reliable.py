@@ -4,12 +4,26 @@ https://arxiv.org/abs/2103.09382, section 3.3, and the filters that its released
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+Balance = Literal["smallest", "none"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a way of selecting says of every sample, before clusters are balanced."""
+
+    kept: Tensor
+    """(n,) bool."""
+    consistency: Tensor
+    """(n,) float32, the share of a sample's neighbourhood with its label, itself included."""
+    notes: dict[str, float] = field(default_factory=dict)
+    """What the log should know of how it was reached."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,7 @@ class Reliable:
     label: Tensor
     """(m,) int64, the cluster of each."""
     consistency: Tensor
-    """(n,) float32, for every sample the share of its neighbours with its label."""
+    """(n,) float32, as in `Verdict`, of every sample."""
 
 
 def consistency(labels: Tensor, neighbors: Tensor) -> Tensor:
@@ -33,34 +47,41 @@ def consistency(labels: Tensor, neighbors: Tensor) -> Tensor:
 
 
 def locally_consistent(
-    neighbors: Tensor,
-    probs: Tensor,
-    *,
-    agreement: float,
-    strict: bool,
-    confidence: float,
-    balance: Literal["smallest", "none"],
-    min_per_cluster: int,
-    generator: torch.Generator,
-) -> Reliable:
-    """Select the samples that are confident and whose neighbours (n, v) agree with them.
+    neighbors: Tensor, probs: Tensor, *, agreement: float, strict: bool, confidence: float
+) -> Verdict:
+    """Keep the samples that are confident and whose neighbours (n, v) agree with them.
 
     A sample's label is its most probable cluster of `probs` (n, k). It is kept if at least
     `agreement` of its neighbours, itself among them, have its label (`strict`: more than that, as
     the paper has it) and its probability exceeds `confidence`. The count is compared exactly: .99
-    of 100 is 99. Then, in this order:
-
-    - a cluster that keeps fewer than `min_per_cluster` takes that many of its members instead (all
-      if it has fewer), the most consistent first, then the most confident, then the lowest index;
-    - `balance="smallest"` cuts every cluster at random to the size of the smallest one that has
-      any. Clusters that have none stay empty and do not count: check with `counts`.
+    of 100 is 99.
     """
     score, label = probs.max(1)
     agreeing = _agreeing(label, neighbors)
     kept = (agreeing >= _needed(agreement, neighbors.shape[1], strict)) & (score > confidence)
+    return Verdict(kept, agreeing / neighbors.shape[1])
+
+
+def select(
+    verdict: Verdict,
+    probs: Tensor,
+    *,
+    balance: Balance,
+    min_per_cluster: int,
+    generator: torch.Generator,
+) -> Reliable:
+    """Select the samples kept, by their most probable cluster of `probs` (n, k), in this order.
+
+    - A cluster that keeps fewer than `min_per_cluster` takes that many of its members instead (all
+      if it has fewer), the most consistent first, then the most confident, then the lowest index.
+    - `balance="smallest"` cuts every cluster at random to the size of the smallest one that has
+      any. Clusters that have none stay empty and do not count: check with `counts`.
+    """
+    score, label = probs.max(1)
+    kept = verdict.kept
     if min_per_cluster:
         order = score.argsort(descending=True, stable=True)
-        order = order[agreeing[order].argsort(descending=True, stable=True)]
+        order = order[verdict.consistency[order].argsort(descending=True, stable=True)]
         short = counts(label[kept], probs.shape[1]) < min_per_cluster
         kept = torch.where(short[label], _rank(label, order) < min_per_cluster, kept)
     index = kept.nonzero().squeeze(1)
@@ -69,7 +90,7 @@ def locally_consistent(
         drawn = torch.rand(len(index), generator=generator, device=index.device)
         order = drawn.argsort(stable=True)
         index = index[_rank(label[index], order) < sizes[sizes > 0].min()]
-    return Reliable(index, label[index], agreeing / neighbors.shape[1])
+    return Reliable(index, label[index], verdict.consistency)
 
 
 def counts(label: Tensor, clusters: int) -> Tensor:

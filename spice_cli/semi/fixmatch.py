@@ -28,7 +28,14 @@ class FixMatch(nn.Module):
         `weak` and `strong` (u, k) are logits of two views of the same images. Nothing flows back
         through `weak`.
         """
-        confidence, guess = weak.detach().softmax(1).max(1)
-        sure = (confidence >= self.config.threshold).float()
-        loss = (F.cross_entropy(strong, guess, reduction="none") * sure).mean()
-        return loss, guess, sure
+        return taught_by_threshold(weak, strong, self.config.threshold)
+
+
+def taught_by_threshold(
+    weak: Tensor, strong: Tensor, threshold: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss, guesses and whether they teach, as `FixMatch.forward` does."""
+    confidence, guess = weak.detach().softmax(1).max(1)
+    sure = (confidence >= threshold).float()
+    loss = (F.cross_entropy(strong, guess, reduction="none") * sure).mean()
+    return loss, guess, sure

@@ -3,11 +3,11 @@
 https://arxiv.org/abs/2205.07246
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, JsonValue
 from torch import Tensor, nn
 
 from spice_cli.config import Frozen, Share
@@ -21,6 +21,8 @@ class FreeMatch(nn.Module):
 
     The averages forget their start faster than the paper's (see `Average`).
     """
+
+    uneven: ClassVar[dict[str, JsonValue]] = {"fairness": 0}
 
     class Config(Frozen):
         """What a person can set beside the settings of every semi-supervised training."""

@@ -3,8 +3,11 @@
 https://arxiv.org/abs/2301.10921
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from spice_cli.config import Frozen, Share
@@ -20,6 +23,8 @@ class SoftMatch(nn.Module):
 
     The averages forget their start faster than the paper's (see `Average`).
     """
+
+    uneven: ClassVar[dict[str, JsonValue]] = {"align": False}
 
     class Config(Frozen):
         """What a person can set beside the settings of every semi-supervised training."""

@@ -1,7 +1,8 @@
-"""Probabilities in, the labels worth trusting out: local consistency among neighbours."""
+"""Probabilities in, the labels worth trusting out."""
 
 import importlib.util
 import time
+from typing import Any
 
 import torch
 from pydantic import JsonValue
@@ -12,7 +13,7 @@ from spice_cli.config import SelectReliable
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.ops.approximate import nearly_nearest, recall
 from spice_cli.ops.neighbors import nearest, nearest_of
-from spice_cli.ops.reliable import counts
+from spice_cli.ops.reliable import counts, select
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.job import Job, Work, setting
@@ -26,19 +27,18 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
     config, train = job.config, job.run.manifest.data.train
     probs = job.run.read(Stage.SELF_LABEL, "probs")["probs"][:train].to(job.device)
     embeddings = job.run.read(Stage.EMBED, "embeddings")["embeddings"][:train].to(job.device)
-    voters = min(config.neighbors, train)
-    if voters < config.neighbors:
-        job.track.warn(f"only {train} images: `neighbors` is {voters}, not {config.neighbors}")
+    method = selection(config)
+    voters = min(method.neighbors, train)
+    if voters < method.neighbors:
+        job.track.warn(f"only {train} images: `neighbors` is {voters}, not {method.neighbors}")
     job.log.clear()
     started = time.monotonic()
     neighbors, quality = _neighbors(job, embeddings.float(), voters)
-    found = load(SELECTIONS[config.method])(
-        neighbors,
+    verdict = method(neighbors, probs)
+    found = select(
+        verdict,
         probs,
-        agreement=config.agreement,
-        strict=config.strict,
-        confidence=config.confidence,
-        balance=config.balance,
+        balance=method.balance,
         min_per_cluster=config.min_per_cluster,
         generator=job.generator(),
     )
@@ -55,7 +55,7 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
         raise InvalidError(
             f"no reliable sample in {len(missing)} of {len(kept)} clusters "
             f"({', '.join(map(str, missing))}), so `semi` could not learn them",
-            hint=_relax(config, [int(members[cluster]) for cluster in missing]),
+            hint=_relax(method.looser(), [int(members[cluster]) for cluster in missing]),
         )
     job.note(
         {
@@ -63,6 +63,7 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
             "reliable": len(found.index),
             "least": int(kept.min()),
             "most": int(kept.max()),
+            **verdict.notes,
             **quality,
             "seconds": round(time.monotonic() - started, 3),
         }
@@ -70,11 +71,25 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
     return {"index": found.index, "label": found.label, "consistency": found.consistency}
 
 
+def selection(config: SelectReliable) -> Any:
+    """Build the config's method of selecting.
+
+    A method is a class with a `Config` whose instances have `neighbors`, how many nearest
+    neighbours it looks at, the image itself included; `balance`; and `looser()`, settings that
+    keep more, if there are any. Called with neighbours (n, v) and probs (n, k) they return a
+    `Verdict`.
+    """
+    kind = load(SELECTIONS[config.method])
+    return kind(kind.Config.model_validate(config.settings))
+
+
 def _neighbors(
     job: Job[SelectReliable], embeddings: Tensor, voters: int
 ) -> tuple[Tensor, dict[str, JsonValue]]:
     """Find the neighbours (n, voters), and say what the log should know of how well."""
     kind, n = job.config.index, len(embeddings)
+    if voters == 1:
+        return torch.arange(n, device=embeddings.device)[:, None], {}
     if kind == "exact":
         with job.track.bar("select-reliable", n) as bar:
             return nearest(embeddings, voters, progress=bar.advance), {}
@@ -92,16 +107,15 @@ def _neighbors(
     return neighbors, {"index": kind, "recall": round(share, 4)}
 
 
-def _relax(config: SelectReliable, members: list[int]) -> str:
+def _relax(looser: dict[str, JsonValue], members: list[int]) -> str:
     if not all(members):
         return (
             "a cluster that `self-label` left empty has nothing to select; try fewer clusters, or "
             f"for `self-label` {setting(Stage.SELF_LABEL, entropy=1)}"
         )
     alone = setting(Stage.SELECT_RELIABLE, min_per_cluster=20, balance="none")
-    agreement, confidence = (config.agreement or 0.0) / 2, (config.confidence or 0.0) / 2
-    for_all = setting(Stage.SELECT_RELIABLE, agreement=agreement, confidence=confidence)
-    return f"relax for short clusters alone: {alone}; or for all: {for_all}"
+    every = f"; or for all: {setting(Stage.SELECT_RELIABLE, **looser)}" if looser else ""
+    return f"relax for short clusters alone: {alone}{every}"
 
 
 def reads(config: SelectReliable, run: Run) -> tuple[Stage, ...]:

@@ -58,3 +58,55 @@ def test_the_exact_neighbours_need_no_faiss(
     spice("select-reliable", "-r", copied, "--force")
     after = load_file(copied / "select-reliable.safetensors")
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def stored(run: Path) -> Any:
+    return json.loads((run / "run.json").read_text())["stages"]["select-reliable"]
+
+
+def test_another_method_leaves_the_recipes_settings_of_the_first_behind(
+    spice: Spice, copied: Path
+) -> None:
+    assert stored(copied)["config"]["settings"]["agreement"] == 0.3
+    spice("select-reliable", "-r", copied, "--method", "adaptive")
+    assert stored(copied)["config"] == {
+        "method": "adaptive",
+        "index": "exact",
+        "min_per_cluster": 5,
+        "settings": {"neighbors": 50, "balance": "none"},
+    }
+    wrong = spice("select-reliable", "-r", copied, "--method", "scan", "--agreement", 1, code=2)
+    assert "`agreement` is not a setting of `select-reliable`" in wrong.stderr
+
+
+def test_adaptive_neighbourhoods_are_logged(spice: Spice, copied: Path) -> None:
+    spice("select-reliable", "-r", copied, "--method", "adaptive")
+    line = json.loads((copied / "select-reliable.jsonl").read_text().splitlines()[-1])
+    assert 17 <= line["neighborhood"] <= 49  # 2^-16 is more than 1 / (1,797 * 49)
+    assert line["reliable"] > 100
+
+
+def test_scan_looks_at_no_neighbours(
+    spice: Spice, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spice_cli.stages import select_reliable
+
+    monkeypatch.setattr(select_reliable, "nearest", None)
+    spice("select-reliable", "-r", copied, "--method", "scan", "--confidence", 0.2)
+    probs = load_file(copied / "self-label.safetensors")["probs"]
+    left = load_file(copied / "select-reliable.safetensors")
+    assert set((probs.amax(1) > 0.2).nonzero()[:, 0].tolist()) <= set(left["index"].tolist())
+    assert bool((left["consistency"] == 1).all())
+
+
+def test_a_hint_names_only_settings_of_the_method(spice: Spice, copied: Path) -> None:
+    bare = ["--min-per-cluster", 0]
+    scan = spice(
+        "select-reliable", "-r", copied, "--method", "scan", "--confidence", 1, *bare, code=4
+    )
+    assert "or for all: `--set confidence=0.5`" in scan.stderr
+    adaptive = spice(
+        "select-reliable", "-r", copied, "--method", "adaptive", "--neighbors", 3, *bare, code=4
+    )
+    assert "no reliable sample in 10 of 10 clusters" in adaptive.stderr
+    assert "for all" not in adaptive.stderr

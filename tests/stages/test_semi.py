@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from spice_cli.catalog import SEMI
+from spice_cli.catalog import SEMI, load
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.settings import stage_config
@@ -45,7 +45,8 @@ def test_every_method_trains_and_leaves_a_model(
     spice("semi", "-r", copied, "--method", name, "--steps", 60)
     assert [line["step"] for line in log(copied)] == [50, 60]
     assert all(0 < line["confident"] <= 1 for line in log(copied))
-    assert not any(key.startswith("method") for key in load_file(copied / "semi.safetensors"))
+    kept = any(key.startswith("method") for key in load_file(copied / "semi.safetensors"))
+    assert kept == hasattr(load(SEMI[name]), "calibrated")
     assert config(copied)["method"] == name
 
 
@@ -166,3 +167,77 @@ def test_a_training_that_had_settled_does_not_go_on_after_a_kill(
         "`semi` settled after 30 of 80 steps",
     ]
     assert len(log(other)) == 3
+
+
+def test_joint_starts_from_the_head_of_self_label(spice: Spice, copied: Path) -> None:
+    from safetensors.torch import load_file
+
+    spice("semi", "-r", copied, "--method", "joint", "--steps", 1, *sets("lr=1e-9", "ema=0"))
+    before = load_file(copied / "self-label.safetensors")["probs"].argmax(1)
+    after = load_file(copied / "semi.safetensors")["probs"].argmax(1)
+    assert (before == after).float().mean() > 0.9
+    inputs = json.loads((copied / "run.json").read_text())["stages"]["semi"]["inputs"]
+    assert set(inputs) == {"data", "pretrain", "self-label", "select-reliable"}
+
+
+def test_joint_goes_stale_with_self_label(spice: Spice, copied: Path) -> None:
+    spice("semi", "-r", copied, "--method", "joint", "--steps", 1)
+    spice("self-label", "-r", copied, "--epochs", 1)
+    assert "semi\tstale" in spice("status", "-r", copied).stdout
+
+
+def test_joint_has_no_random_start_and_no_other_backbone(spice: Spice, copied: Path) -> None:
+    joint = ["semi", "-r", copied, "--method", "joint", "--steps", 1]
+    assert "not from random ones" in spice(*joint, "--init", "random", code=2).stderr
+    other = spice(*joint, "--backbone", "resnet14", code=2).stderr
+    assert "there are weights of `small`, none of `resnet14`" in other
+    assert "`--set backbone=small`" in other
+
+
+def test_joint_makes_the_reliable_labels_anew(spice: Spice, copied: Path) -> None:
+    spice("semi", "-r", copied, "--method", "joint", *sets("renewals=2", "steps=60", "stop=0"))
+    renewed = {line["epoch"]: line["reliable"] for line in log(copied) if "reliable" in line}
+    assert list(renewed) == [2, 4]
+    assert all(0 < count <= 1797 for count in renewed.values())
+
+
+def test_labels_made_elsewhere_are_not_made_anew(spice: Spice, copied: Path) -> None:
+    import numpy as np
+
+    labels = load_file(copied / "self-label.safetensors")["probs"].argmax(1).double().numpy()
+    np.save("labels.npy", labels)
+    spice("select-reliable", "-r", copied, "--from", "labels.npy")
+    spice("semi", "-r", copied, "--method", "joint", *sets("renewals=2", "steps=60", "stop=0"))
+    assert not any("reliable" in line for line in log(copied))
+
+
+def test_labels_of_more_clusters_than_the_head_knows_are_refused(
+    spice: Spice, copied: Path
+) -> None:
+    import numpy as np
+
+    np.save("labels.npy", np.arange(1797) % 12)
+    spice("select-reliable", "-r", copied, "--from", "labels.npy")
+    wrong = spice("semi", "-r", copied, "--method", "joint", "--steps", 1, code=4)
+    assert "the reliable labels name 12 clusters, `self-label` found 10" in wrong.stderr
+
+
+def test_calibration_changes_how_sure_the_classifier_is_and_not_what_it_says(
+    spice: Spice, copied: Path
+) -> None:
+    import torch
+
+    from spice_cli.models.classifier import Classifier
+    from spice_cli.ops.augment import plain
+    from spice_cli.stages.backbone import fill, restore
+    from spice_cli.stages.images import images_of
+
+    spice("semi", "-r", copied, "--method", "calibrated", *sets("steps=40", "precision=fp32"))
+    left = load_file(copied / "semi.safetensors")
+    run = Run.open(copied)
+    model = Classifier(restore(run, torch.device("cpu")), 10)
+    fill(model, left, "model.")
+    with torch.no_grad():
+        said = model.eval()(plain(images_of(run, print).images[:200])).softmax(1)
+    assert torch.equal(said.argmax(1), left["probs"][:200].argmax(1))
+    assert (said - left["probs"][:200]).abs().max() > 1e-4
