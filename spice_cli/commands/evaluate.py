@@ -3,16 +3,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spice_cli.catalog import METRICS
+from spice_cli.catalog import METRICS, PROBES
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import JsonOption, RunOption, one_of
 from spice_cli.console import Terminal, emit, say, show, warn
 
-SCORED = ("embed", "self-label", "select-reliable", "semi")
+SCORED = ("pretrain", "embed", "self-label", "select-reliable", "semi", "ask")
 
 if TYPE_CHECKING:
     from spice_cli.run.store import Run
     from spice_cli.stages.evaluate import Evaluation
+    from spice_cli.stages.oracle import Oracle
 
 
 def evaluate(
@@ -23,6 +24,21 @@ def evaluate(
     stage: Annotated[
         str | None, one_of(SCORED, "--stage", help="Which stage to score. Default: the furthest.")
     ] = None,
+    probe: Annotated[
+        list[str] | None,
+        one_of(
+            PROBES,
+            "--probe",
+            help="What else to read off the embeddings with labels at hand, one or more. Default: "
+            "knn with --stage embed, else none.",
+        ),
+    ] = None,
+    oracle: Annotated[
+        bool,
+        typer.Option(
+            "--oracle", help="Also say which of the stored heads the labels would have picked."
+        ),
+    ] = False,
     average: Annotated[
         str,
         one_of(["arithmetic", "geometric"], "--average", help="Mean of the entropies in NMI."),
@@ -36,12 +52,19 @@ def evaluate(
         ),
     ] = "one-to-one",
     clusters: Annotated[
-        int | None, typer.Option("--clusters", "-k", min=2, help="For k-means on `embed`.")
+        int | None,
+        typer.Option("--clusters", "-k", min=2, help="For k-means on `embed` and `pretrain`."),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="True classes, an .npy of one integer a row."),
     ] = None,
+    as_found: Annotated[
+        bool,
+        typer.Option(
+            "--as-found", help="Leave out what was merged and split by hand; nothing is kept."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Compare the clusters with the true classes, the only command that sees them."""
@@ -59,25 +82,32 @@ def evaluate(
         match=match,  # type: ignore[arg-type]
         clusters=clusters,
         labels=labels,
+        probes=tuple(dict.fromkeys(probe or ())),
+        oracle=oracle,
+        as_found=as_found,
     )
     found = evaluate(opened, choices, Terminal())
-    tell(opened, found)
+    tell(opened, found, keeping=not as_found)
     emit(found.scores, as_json=json)
 
 
-def tell(run: "Run", found: "Evaluation") -> None:
+def tell(run: "Run", found: "Evaluation", *, keeping: bool = True) -> None:
     """Show people the tables, and keep what was found in the run if it can be written to."""
     from spice_cli.errors import InvalidError
     from spice_cli.stages.keep import keep
 
     label = f"{found.protocol}, n = {found.images:,}"
+    free = {k: v for k, v in found.label_free.items() if k not in found.scores}
     show(
         f"{run.path}: {found.stage}",
         ["metric", "value", "protocol"],
-        [[name, f"{value:.4f}", label] for name, value in found.scores.items()],
+        [[name, f"{value:.4f}", label] for name, value in found.scores.items()]
+        + [[name, f"{value:.4f}", "no labels used"] for name, value in free.items()],
     )
     for note in found.notes:
         say(f"  {note}")
+    if found.oracle:
+        _heads(found.oracle)
     titles = ["cluster", "images", "confidence", "class", "purity"]
     show("clusters", titles[: len(found.per_cluster[0])], found.per_cluster)
     if found.table is not None and max(found.table.counts.shape) <= 20:
@@ -88,7 +118,18 @@ def tell(run: "Run", found: "Evaluation") -> None:
         columns = ["", *map(str, found.table.clusters)]
         show("confusion (rows: classes, columns: clusters)", columns, rows)
     try:
-        for file in keep(run, found):
+        for file in keep(run, found) if keeping else ():
             say(f"wrote {file}")
     except InvalidError as error:
         warn(str(error))
+
+
+def _heads(oracle: "Oracle") -> None:
+    marks = {oracle.best: "oracle", oracle.picked: "selection loss"}
+    if oracle.best == oracle.picked:
+        marks[oracle.best] = "both"
+    rows = [
+        [str(head), f"{loss:.4f}", f"{acc:.4f}", marks.get(head, "")]
+        for head, (loss, acc) in enumerate(zip(oracle.losses, oracle.accuracies, strict=True))
+    ]
+    show("heads, and who takes which", ["head", "selection loss", "acc", "taken by"], rows)

@@ -6,6 +6,7 @@ be empty, and there may be more or fewer clusters than classes. Where no samples
 metric is 1, as scikit-learn has it for those that it defines.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,28 @@ def adjusted_mutual_information(table: Contingency) -> float:
     cells = table.counts.nonzero()
     pairs = cells.repeat_interleave(table.counts[cells.unbind(1)], dim=0).numpy()
     return float(adjusted_mutual_info_score(pairs[:, 1], pairs[:, 0]))
+
+
+@Tabulated
+def v_measure(table: Contingency) -> float:
+    """Harmonic mean of homogeneity and completeness (Rosenberg and Hirschberg, 2007).
+
+    That is the normalised mutual information with the arithmetic mean, whatever was asked for.
+    """
+    return normalized_mutual_information.of(table)
+
+
+@Tabulated
+def fowlkes_mallows_index(table: Contingency) -> float:
+    """Geometric mean of precision and recall of sample pairs (Fowlkes and Mallows, 1983).
+
+    0 where no two samples share both cluster and class, as scikit-learn has it.
+    """
+    counts = table.counts
+    both, clusters, classes = _pairs(counts), _pairs(counts.sum(1)), _pairs(counts.sum(0))
+    if not counts.numel():
+        return 1.0
+    return both / math.sqrt(clusters * classes) if both else 0.0
 
 
 @Tabulated

@@ -1,23 +1,27 @@
 """Score a run. The only stage that looks at labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from spice_cli.catalog import METRICS, load
-from spice_cli.ops.contingency import Contingency, tabulate
-from spice_cli.ops.metrics import Confusion, confusion, many_to_one_accuracy
-from spice_cli.ops.probe import knn_accuracy, leave_one_out
-from spice_cli.ops.silhouette import silhouette
+from spice_cli.errors import MissingError
+from spice_cli.ops.contingency import tabulate
+from spice_cli.ops.metrics import Confusion, confusion
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.assignments import Assignments, assignments, newest
+from spice_cli.stages.edits import told
 from spice_cli.stages.images import images_of
+from spice_cli.stages.oracle import Oracle, consult
+from spice_cli.stages.origin import origin
+from spice_cli.stages.per_cluster import per_cluster
+from spice_cli.stages.probed import Probed, probe
+from spice_cli.stages.scores import Average, Match, score
 from spice_cli.stages.truth import truth
+from spice_cli.stages.unlabelled import label_free, sizes
 from spice_cli.track import Track
 
 
@@ -27,10 +31,15 @@ class Choices:
 
     metrics: tuple[str, ...] = ("acc", "nmi", "ari")
     stage: Stage | None = None
-    average: Literal["arithmetic", "geometric"] = "arithmetic"
-    match: Literal["one-to-one", "many-to-one"] = "one-to-one"
+    average: Average = "arithmetic"
+    match: Match = "one-to-one"
     clusters: int | None = None
     labels: Path | None = None
+    probes: tuple[str, ...] = ()
+    """None given: `knn` for `embed`, nothing for other stages."""
+    oracle: bool = False
+    as_found: bool = False
+    """Without what a person merged and split."""
 
 
 @dataclass(frozen=True)
@@ -49,48 +58,73 @@ class Evaluation:
     """Names of the classes, the rows of the table."""
     per_cluster: list[list[str]]
     """Cluster, size, mean confidence, and with truth its most frequent class and purity."""
+    label_free: dict[str, float] = field(default_factory=dict)
+    """Scores that no label went into; without truth `scores` has the silhouette too."""
+    oracle: Oracle | None = None
 
 
 def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
     """Compare a stage's clusters with the true classes; without any, describe the clusters."""
     stage = choices.stage or newest(run)
-    found = assignments(run, stage, choices.clusters)
+    found = assignments(run, stage, choices.clusters, as_found=choices.as_found)
     labels = truth(run, choices.labels, track.say)
-    notes = [_scope(run, stage, found)]
+    notes = [_scope(run, stage, found), *([found.how] if found.how else []), origin(run)]
+    if changed := told(found.edits):
+        notes.append(changed)
     if bad := run.manifest.data.bad:
         notes.append(f"{len(bad)} unreadable images left out")
     known = labels[found.rows] >= 0 if labels is not None else torch.zeros(1, dtype=torch.bool)
+    oracle = None
     if labels is None or not bool(known.any()):
+        if choices.probes or choices.oracle:
+            raise MissingError(
+                "probes and the oracle need true classes, and there are none",
+                hint="spice evaluate --labels FILE",
+            )
         notes.append("no ground truth to compare with: sizes, confidence and silhouette only")
-        scores, table, titles = _without_truth(run, found), None, list[str]()
-        cells = _per_cluster(found)
+        free, said = label_free(run, found)
+        silhouette = {k: v for k, v in free.items() if k == "silhouette"}
+        scores, table, titles = sizes(found) | silhouette, None, list[str]()
+        cells = per_cluster(found)
     else:
         if not bool(known.all()):
             notes.append(f"{int((~known).sum()):,} images without a label left out")
         found = found.only(known)
         target = labels[found.rows]
         counted = tabulate(found.cluster, target)
-        scores = {name: _score(name, counted, choices) for name in choices.metrics}
-        if "nmi" in scores:
-            notes.append(f"nmi: {choices.average} mean of the entropies")
-        if "acc" in scores:
-            notes.append(f"acc: clusters matched {choices.match.replace('-', ' ')}")
-        if stage is Stage.EMBED:
-            notes.append("clusters by spherical k-means, best of 10; knn: 20 nearest, by cosine")
-            scores |= _probe(run, labels)
+        scores, more = score(
+            found,
+            target,
+            counted,
+            metrics=choices.metrics,
+            average=choices.average,
+            matching=choices.match,
+        )
+        probes = choices.probes or (("knn",) if stage is Stage.EMBED else ())
+        probed, how = _probe(run, labels, probes, choices, track)
+        scores |= probed
+        free, said = label_free(run, found)
+        notes += more + how
+        if choices.oracle:
+            oracle = consult(run, labels)
+            best = oracle.accuracies[oracle.best]
+            scores |= {"oracle-acc": best, "oracle-lost": oracle.lost}
+            notes.append(oracle.note)
         table = confusion.of(counted)
         titles = _titles(run, choices, table.classes, track)
-        cells = _per_cluster(found, target, dict(zip(table.classes, titles, strict=True)))
+        cells = per_cluster(found, target, dict(zip(table.classes, titles, strict=True)))
     return Evaluation(
         stage=stage,
         protocol=run.manifest.data.protocol,
         images=len(found.rows),
         clusters=found.clusters,
         scores=scores,
-        notes=notes,
+        notes=notes + said,
         table=table,
         titles=titles,
         per_cluster=cells,
+        label_free=free,
+        oracle=oracle,
     )
 
 
@@ -103,45 +137,14 @@ def _scope(run: Run, stage: Stage, found: Assignments) -> str:
     return f"protocol {protocol} ({where}), {images}"
 
 
-def _score(name: str, table: Contingency, choices: Choices) -> float:
-    if name == "acc" and choices.match == "many-to-one":
-        return many_to_one_accuracy.of(table)
-    extra = (choices.average,) if name == "nmi" else ()
-    score: float = load(METRICS[name]).of(table, *extra)
-    return score
-
-
-def _probe(run: Run, labels: Tensor) -> dict[str, float]:
-    """Accuracy of a kNN classifier on the embeddings: how much of the classes is in them.
-
-    Nothing where too few labels are known.
-    """
-    embeddings, train = run.read(Stage.EMBED, "embeddings")["embeddings"], run.manifest.data.train
-    known = labels >= 0
-    if run.manifest.data.protocol == "whole":
-        if int(known.sum()) < 2:
-            return {}
-        return {"knn": leave_one_out(embeddings[known], labels[known])}
-    first, last = known.clone(), known.clone()
-    first[train:], last[:train] = False, False
-    if not bool(first.any() and last.any()):
-        return {}
-    return {"knn": knn_accuracy(embeddings[first], labels[first], embeddings[last], labels[last])}
-
-
-def _without_truth(run: Run, found: Assignments) -> dict[str, float]:
-    sizes = torch.bincount(found.cluster, minlength=found.clusters)
-    scores = {
-        "clusters": int((sizes > 0).sum()),
-        "smallest": int(sizes.min()),
-        "largest": int(sizes.max()),
-        "confidence": float(found.confidence.mean()),
-    }
-    if Stage.EMBED in run.manifest.stages and scores["clusters"] > 1:
-        features = run.read(Stage.EMBED, "embeddings")["embeddings"][found.rows]
-        generator = torch.Generator().manual_seed(0)
-        scores["silhouette"] = silhouette(features, found.cluster, generator=generator)
-    return scores
+def _probe(
+    run: Run, labels: Tensor, names: tuple[str, ...], choices: Choices, track: Track
+) -> tuple[dict[str, float], list[str]]:
+    if not names:
+        return {}, []
+    embeddings = run.read(Stage.EMBED, "embeddings")["embeddings"]
+    probed = Probed(run, embeddings, labels, choices.average, choices.clusters, track)
+    return probe(probed, names)
 
 
 def _titles(run: Run, choices: Choices, classes: Sequence[int], track: Track) -> list[str]:
@@ -149,19 +152,3 @@ def _titles(run: Run, choices: Choices, classes: Sequence[int], track: Track) ->
     ours = choices.labels is None and run.manifest.data.spec is not None
     names = (images_of(run, track.say).names if ours else None) or ()
     return [names[c] if c < len(names) else str(c) for c in classes]
-
-
-def _per_cluster(
-    found: Assignments, target: Tensor | None = None, names: dict[int, str] | None = None
-) -> list[list[str]]:
-    rows = []
-    for cluster in range(found.clusters):
-        mine = found.cluster == cluster
-        size = int(mine.sum())
-        row = [str(cluster), f"{size:,}"]
-        row.append(f"{float(found.confidence[mine].mean()):.3f}" if size else "-")
-        if target is not None and names:
-            top = torch.bincount(target[mine], minlength=1)
-            row += [names[int(top.argmax())], f"{int(top.max()) / size:.3f}"] if size else ["-"] * 2
-        rows.append(row)
-    return rows

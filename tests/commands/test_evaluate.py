@@ -33,12 +33,15 @@ def test_the_scores_are_scikit_learns(spice: Spice, copied: Path) -> None:
     truth = load_digits().target
     for stage in ("self-label", "semi"):
         guess = predicted(copied, stage)
-        line = ["evaluate", "-r", copied, "--stage", stage, "--metrics", "acc", "nmi", "ari", "ami"]
+        line = ["evaluate", "-r", copied, "--stage", stage, "--metrics"]
+        line += ["acc", "nmi", "ari", "ami", "fmi", "vmeasure"]
         expected = {
             "acc": matched(truth, guess),
             "nmi": metrics.normalized_mutual_info_score(truth, guess),
             "ari": metrics.adjusted_rand_score(truth, guess),
             "ami": metrics.adjusted_mutual_info_score(truth, guess),
+            "fmi": metrics.fowlkes_mallows_score(truth, guess),
+            "vmeasure": metrics.v_measure_score(truth, guess),
         }
         assert scores(spice(*line)) == pytest.approx(expected, abs=1e-9)
 
@@ -118,6 +121,29 @@ def test_the_geometric_mean_is_an_option_and_says_so(spice: Spice, copied: Path)
     assert scores(result)["nmi"] == pytest.approx(expected, abs=1e-9)
 
 
+def test_calibration_is_of_what_is_right_under_the_match(spice: Spice, copied: Path) -> None:
+    probs = load_file(copied / "semi.safetensors")["probs"]
+    sure, guess = (each.numpy() for each in probs.max(1))
+    truth = load_digits().target
+    table = metrics.cluster.contingency_matrix(truth, guess)
+    rows, columns = linear_sum_assignment(-table)
+    to = dict(zip(np.unique(guess)[columns], np.unique(truth)[rows], strict=True))
+    right = np.array([to.get(g, -1) for g in guess]) == truth
+    bins = np.minimum(np.ceil(sure * 15), 15)
+    expected = sum(
+        abs(sure[bins == b].sum() - right[bins == b].sum()) / len(truth) for b in range(1, 16)
+    )
+    result = spice("evaluate", "-r", copied, "--metrics", "ece")
+    assert scores(result)["ece"] == pytest.approx(expected, abs=1e-5)
+    assert "ece: right by the one-to-one match" in result.stderr
+
+
+@pytest.mark.parametrize("stage", ["embed", "select-reliable"])
+def test_calibration_needs_probabilities(spice: Spice, copied: Path, stage: str) -> None:
+    line = ["evaluate", "-r", copied, "--metrics", "ece", "--stage", stage]
+    assert "`ece` is about probabilities" in spice(*line, code=2).stderr
+
+
 def test_the_reliable_labels_are_scored_on_their_own_rows(spice: Spice, copied: Path) -> None:
     tensors = load_file(copied / "select-reliable.safetensors")
     truth, guess = load_digits().target[tensors["index"]], tensors["label"].numpy()
@@ -125,11 +151,6 @@ def test_the_reliable_labels_are_scored_on_their_own_rows(spice: Spice, copied: 
     result = spice(*line, "--metrics", "acc", "purity")
     assert scores(result)["acc"] == pytest.approx(matched(truth, guess), abs=1e-9)
     assert f"only the {len(guess)} selected training images" in result.stderr
-
-
-def test_the_backbone_alone_clusters_nothing(spice: Spice, copied: Path) -> None:
-    result = spice("evaluate", "-r", copied, "--stage", "pretrain", code=2)
-    assert "`pretrain` is not one of embed" in " ".join(result.stderr.split())
 
 
 def test_what_was_found_is_kept_in_the_run(spice: Spice, copied: Path) -> None:
