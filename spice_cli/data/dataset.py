@@ -18,8 +18,8 @@ Say = Callable[[str], None]
 class Dataset:
     """Images, train rows first, then test rows.
 
-    `images` is (n, 3, h, w) uint8, contiguous. Labels are neither read nor decoded before
-    `read_labels` is called, which only `stages/evaluate.py` does.
+    `images` is (n, 3, h, w) uint8, contiguous, maybe mapped from a file. Labels are neither
+    read nor decoded before `read_labels` is called, which only `stages/evaluate.py` does.
     """
 
     images: Tensor
@@ -35,11 +35,25 @@ class Dataset:
     """Images that could not be read and were left out."""
     read_labels: Callable[[], Tensor | None]
     """(n,) int64 aligned with `images`, -1 where an image has none; None where none has one."""
+    test: int = 0
+    """Rows at the end that belong to the test split, whatever the protocol."""
+    pool: Tensor | None = None
+    """`images` after u more (u + n, 3, h, w) that pretraining alone sees; None where u is 0."""
 
     @property
     def n(self) -> int:
-        """Number of images."""
+        """Number of images that every stage sees."""
         return len(self.images)
+
+    @property
+    def everything(self) -> Tensor:
+        """All pixels (u + n, 3, h, w): those that pretraining alone sees come first."""
+        return self.images if self.pool is None else self.pool
+
+    @property
+    def unlabelled(self) -> int:
+        """u, the number of images that pretraining alone sees."""
+        return len(self.everything) - self.n
 
 
 def fingerprint(images: Tensor) -> str:

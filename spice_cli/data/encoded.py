@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from spice_cli.catalog import DATASETS
 from spice_cli.config import DataSpec
 from spice_cli.data.dataset import Say, require_test
 from spice_cli.data.decode import decode, dimensions
@@ -21,9 +22,13 @@ from spice_cli.data.side import Sizes, choose_side
 from spice_cli.errors import InvalidError
 
 T = TypeVar("T")
+Room = Callable[[tuple[int, ...]], np.ndarray]
+"""Makes the uint8 array of a shape that decoded images are written to."""
 Item = tuple[str, bytes | Path | None]
 """What to call an image, and where it is: its file, its bytes, or nowhere."""
 CHUNK, SHOWN = 64, 5
+MOST_BAD = 0.5
+"""Share of a person's own images that may be unreadable before something else must be wrong."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +44,29 @@ class Decoded:
     bad: tuple[str, ...]
 
 
+def _memory(shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.uint8)
+
+
 def decode_all(
-    items: Callable[[], Iterable[Item]], train: int, total: int, spec: DataSpec, say: Say
+    items: Callable[[], Iterable[Item]],
+    train: int,
+    total: int,
+    spec: DataSpec,
+    say: Say,
+    room: Room = _memory,
 ) -> Decoded:
     """Decode the `total` images that `items()` yields, the first `train` of them train images.
 
     `items` is called twice where the size must be found first. No more than a few hundred encoded
-    or decoded images are held beside the result. Raises InvalidError where images cannot be read,
-    unless `spec.skip_bad`, and where none can; UsageError where `split` has nothing to test on.
+    or decoded images are held beside the result, which lies in what `room` makes. Errors as in
+    `judge`; UsageError where `split` has nothing to test on.
     """
     require_test(spec, total - train)
     say(f"reading {total:,} images from `{spec.name}`")
     side = spec.size or choose_side(*_sizes(items, train, spec), spec, say)
     try:
-        images = np.empty((total, 3, side, side), np.uint8)
+        images = room((total, 3, side, side))
     except (MemoryError, ValueError):
         needed = total * 3 * side**2 / 2**30
         hint = "make the images smaller with `--size 96`"
@@ -67,7 +81,7 @@ def decode_all(
             continue
         images[len(kept)] = pixels
         kept.append(index)
-    _judge(bad, total, spec, say)
+    judge(bad, total, spec, say)
     return Decoded(
         images=torch.from_numpy(images[: len(kept)]),
         train=sum(index < train for index in kept),
@@ -86,18 +100,24 @@ def _sizes(items: Callable[[], Iterable[Item]], train: int, spec: DataSpec) -> t
     return sizes
 
 
-def _judge(bad: list[str], total: int, spec: DataSpec, say: Say) -> None:
+def judge(bad: list[str], total: int, spec: DataSpec, say: Say) -> None:
+    """Say which of the `total` images were left out because they cannot be read.
+
+    Raises InvalidError where none can, and unless `spec.skip_bad` where more than `MOST_BAD` of
+    them cannot, or any of a data set that goes by a name.
+    """
     if not bad:
         return
     if len(bad) == total:
         raise _nothing(spec)
     some = ", ".join(f"`{name}`" for name in bad[:SHOWN]) + (", ..." if bad[SHOWN:] else "")
-    if not spec.skip_bad:
+    most = 0 if spec.name in DATASETS else MOST_BAD * total
+    if len(bad) > most and not spec.skip_bad:
         raise InvalidError(
             f"{len(bad):,} of {total:,} images cannot be read: {some}",
             hint="leave them out with `--skip-bad`",
         )
-    say(f"left out {len(bad):,} of {total:,} images that cannot be read: {some}")
+    say(f"warning: left out {len(bad):,} of {total:,} images that cannot be read: {some}")
 
 
 def _nothing(spec: DataSpec) -> InvalidError:

@@ -1,7 +1,5 @@
 """A directory of image files; class folders, `train/` and `test/` are optional."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +7,9 @@ from torch import Tensor
 
 from spice_cli.config import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels
-from spice_cli.data.encoded import decode_all
-from spice_cli.errors import InvalidError, MissingError
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"}
+from spice_cli.data.decoded import decode_once
+from spice_cli.data.walk import SUFFIXES, told, walk
+from spice_cli.errors import MissingError
 
 
 def folder(spec: DataSpec, say: Say) -> Dataset:
@@ -20,22 +17,23 @@ def folder(spec: DataSpec, say: Say) -> Dataset:
 
     `train/` beside `test/` (or else `val/`) are the splits, and what lies outside of them is left
     out. A split is labelled by its first level of directories where all of its images lie in
-    one; class names are the sorted union over the splits, at least two. Hidden files, links to
-    directories and links to files outside of the directory are skipped.
-    Raises MissingError where there are no images.
+    one; class names are the sorted union over the splits, at least two. What else lies there is
+    left out, and `say` told (`walk`). Raises MissingError where there are no images.
     """
     root = Path(spec.name).resolve()
-    splits = [(split, _images(split, root)) for split in _splits(root)]
-    for split, files in splits:
-        if not files:
+    walks = [(split, walk(split, root)) for split in _splits(root)]
+    for split, found in walks:
+        if not found.images:
             raise _empty(split)
+        if left := told(found.left):
+            say(f"left out of `{split}`: {left}")
+    splits = [(split, found.images) for split, found in walks]
     files = [file for _, found in splits for file in found]
     declared = {name for split, found in splits for name in _classes(split, found)} - {None}
     names = tuple(sorted(filter(None, declared))) if len(declared) > 1 else None
     paths = [_text(file.relative_to(root)) for file in files]
-    decoded = decode_all(
-        lambda: zip(paths, files, strict=True), len(splits[0][1]), len(files), spec, say
-    )
+    named = list(zip(paths, files, strict=True))
+    decoded = decode_once(named, len(splits[0][1]), spec, say)
 
     def read_labels() -> Tensor | None:
         if names is None:
@@ -60,23 +58,6 @@ def _splits(root: Path) -> list[Path]:
     names = {path.name for path in root.iterdir() if path.is_dir() and not path.is_symlink()}
     tests = [name for name in ("test", "val") if name in names]
     return [root / "train", root / tests[0]] if "train" in names and tests else [root]
-
-
-def _images(split: Path, root: Path) -> list[Path]:
-    return sorted(_walk(split, root), key=lambda path: path.relative_to(root).parts)
-
-
-def _walk(split: Path, root: Path) -> Iterator[Path]:
-    for folder, below, files in os.walk(split, onerror=_unreadable):
-        below[:] = [name for name in below if not name.startswith(".")]
-        for path in (Path(folder, name) for name in files if not name.startswith(".")):
-            inside = not path.is_symlink() or path.resolve().is_relative_to(root)
-            if path.suffix.lower() in SUFFIXES and inside:
-                yield path
-
-
-def _unreadable(error: OSError) -> None:
-    raise InvalidError(f"`{error.filename}` cannot be read: {error.strerror}") from error
 
 
 def _classes(split: Path, files: list[Path]) -> list[str | None]:

@@ -8,12 +8,16 @@ from pathlib import Path
 from spice_cli import catalog
 from spice_cli.config import DataSpec
 from spice_cli.data.dataset import Dataset, Say, require_test
+from spice_cli.data.saved import saved
+from spice_cli.data.walk import SUFFIXES
 from spice_cli.errors import InvalidError, MissingError, SpiceError, UsageError
 
 SOURCES = {
+    "arrow": "spice_cli.data.arrow:arrow",
     "folder": "spice_cli.data.folder:folder",
     "npz": "spice_cli.data.npz:npz",
     "parquet": "spice_cli.data.parquet:parquet",
+    "tar": "spice_cli.data.tar:tar",
 }
 """How a path is read, by what it turns out to be."""
 
@@ -38,6 +42,7 @@ def load(spec: DataSpec, say: Say) -> Dataset:
     except OSError as error:
         raise InvalidError(f"`{error.filename or spec.name}` cannot be read: {error}") from error
     require_test(spec, dataset.n - dataset.train)
+    dataset = replace(dataset, test=dataset.n - dataset.train)
     if spec.protocol == "whole":
         dataset = replace(dataset, train=dataset.n)
     if dataset.train < 2:
@@ -54,7 +59,9 @@ def resolve(name: str) -> str:
     if name in catalog.DATASETS:
         return name
     path = _expand(name)
-    written = "/" in name or name.startswith(("~", ".")) or path.suffix in (".parquet", ".npz")
+    written = (
+        "/" in name or name.startswith(("~", ".")) or path.suffix in (".parquet", ".npz", ".tar")
+    )
     if name and (written or _exists(path)):
         _kind(path)
         return str(path.resolve())
@@ -71,13 +78,17 @@ def _kind(path: Path) -> str:
     if not _exists(path):
         raise MissingError(f"`{path}` does not exist", hint="check it with `ls`")
     if path.is_dir():
-        parquet = any(child.suffix.lower() == ".parquet" for child in _children(path))
-        return "parquet" if parquet else "folder"
+        endings = {child.suffix.lower() for child in _children(path)}
+        if ".parquet" in endings:
+            return "parquet"
+        if saved(path):
+            return "arrow"
+        return "tar" if ".tar" in endings and not endings & SUFFIXES else "folder"
     kind = path.suffix.lower().removeprefix(".")
-    if not path.is_file() or kind not in ("parquet", "npz"):
+    if not path.is_file() or kind not in ("parquet", "npz", "tar"):
         raise UsageError(
             f"`{path}` is not data that can be read",
-            hint="give a directory of images, a `.parquet` or a `.npz` file",
+            hint="give a directory of images, a `.parquet`, `.npz` or uncompressed `.tar` file",
         )
     return kind
 

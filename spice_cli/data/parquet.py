@@ -13,7 +13,8 @@ from torch import Tensor
 from spice_cli.config import DataSpec
 from spice_cli.data.columns import Columns, find_columns
 from spice_cli.data.dataset import Dataset, Say, as_labels
-from spice_cli.data.encoded import Item, decode_all
+from spice_cli.data.decoded import keep_decoded
+from spice_cli.data.encoded import Item
 from spice_cli.data.shards import find_shards
 from spice_cli.errors import InvalidError
 
@@ -44,7 +45,8 @@ def parquet(spec: DataSpec, say: Say) -> Dataset:
         for file in files:
             yield from _items(file, columns[file].image, rows[file])
 
-    decoded = decode_all(items, sum(rows[f] for f in train), sum(rows.values()), spec, say)
+    count = sum(rows[f] for f in train)
+    decoded = keep_decoded(items, files, count, sum(rows.values()), spec, say)
 
     def read_labels() -> Tensor | None:
         values = [_labels(file, columns[file], rows[file]) for file in files]

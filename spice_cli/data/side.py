@@ -43,24 +43,41 @@ def fit(images: Tensor, side: int) -> Tensor:
 
     Resizing is antialiased and bicubic, Pillow's to within one level.
     """
-    height, width = images.shape[2:]
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    images = images[:, :, top : top + short, left : left + short]
-    if short == side:
-        return images.contiguous()
-    out = torch.empty(len(images), 3, side, side, dtype=torch.uint8)
-    for part, target in zip(torch.split(images, 1024), torch.split(out, 1024), strict=True):
-        target.copy_(interpolate(part, (side, side), mode="bicubic", antialias=True))
+    return _fill(torch.empty(len(images), 3, side, side, dtype=torch.uint8), images)
+
+
+def fit_all(
+    train: Tensor, test: Tensor | None, spec: DataSpec, say: Say, *, before: Tensor | None = None
+) -> Tensor:
+    """Return both splits in one (n, 3, side, side) uint8 tensor, train rows first.
+
+    Only the images `before`, where there are any, come ahead of them.
+    """
+    sizes = [{(part.shape[3], part.shape[2])} for part in (train, test) if part is not None]
+    side = choose_side(sizes[0], sizes[1] if test is not None else set(), spec, say)
+    parts = [part for part in (before, train, test) if part is not None]
+    counts = [len(part) for part in parts]
+    out = torch.empty(sum(counts), 3, side, side, dtype=torch.uint8)
+    for part, target in zip(parts, torch.split(out, counts), strict=True):
+        _fill(target, part)
     return out
 
 
-def fit_all(train: Tensor, test: Tensor | None, spec: DataSpec, say: Say) -> Tensor:
-    """Return both splits in one (n, 3, side, side) uint8 tensor, train rows first."""
-    parts = [train] if test is None else [train, test]
-    sizes = [{(part.shape[3], part.shape[2])} for part in parts]
-    side = choose_side(sizes[0], sizes[1] if test is not None else set(), spec, say)
-    return torch.cat([fit(part, side) for part in parts])
+def _fill(out: Tensor, images: Tensor) -> Tensor:
+    side = out.shape[-1]
+    for part, target in zip(torch.split(images, 1024), torch.split(out, 1024), strict=True):
+        square = _centre(part)
+        if square.shape[-1] != side:
+            square = interpolate(square, (side, side), mode="bicubic", antialias=True)
+        target.copy_(square)
+    return out
+
+
+def _centre(images: Tensor) -> Tensor:
+    height, width = images.shape[2:]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    return images[:, :, top : top + short, left : left + short]
 
 
 def _text(sizes: Sizes) -> str:

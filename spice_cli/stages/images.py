@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import torch
+from torch import Tensor
+
 from spice_cli.config import DataSpec
 from spice_cli.data.dataset import Dataset, fingerprint
 from spice_cli.data.load import load
@@ -17,8 +20,13 @@ def load_once(spec: DataSpec, say: Callable[[str], None]) -> tuple[Dataset, str]
     if spec not in _loaded:
         _loaded.clear()
         data = load(spec, say)
-        _loaded[spec] = data, fingerprint(data.images)
+        _loaded[spec] = data, fingerprint(data.everything)
     return _loaded[spec]
+
+
+def forget() -> None:
+    """Let go of the images that are in memory; where they come from they may be others by now."""
+    _loaded.clear()
 
 
 def describe(spec: DataSpec, say: Callable[[str], None]) -> Data:
@@ -29,6 +37,7 @@ def describe(spec: DataSpec, say: Callable[[str], None]) -> Data:
         name=spec.name,
         train=data.train,
         test=data.n - data.train,
+        unlabelled=data.unlabelled,
         size=data.images.shape[-1],
         classes=data.classes,
         bad=data.bad,
@@ -56,3 +65,16 @@ def images_of(run: Run, say: Callable[[str], None]) -> Dataset:
             hint="start another run: `--run PATH`",
         )
     return found
+
+
+def pretraining_images(
+    run: Run, device: torch.device, say: Callable[[str], None]
+) -> tuple[Tensor, Tensor]:
+    """Return the images (u + train) that pretraining sees, and those (n) that every stage sees.
+
+    Both are uint8 (., 3, h, w) views of one tensor on the device: the u unlabelled images, the
+    training images, then the test images. Errors as in `images_of`.
+    """
+    data = images_of(run, say)
+    pixels = data.everything.to(device)
+    return pixels[: data.unlabelled + data.train], pixels[data.unlabelled :]

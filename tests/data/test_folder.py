@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -67,16 +68,22 @@ def test_hidden_files_and_links_that_lead_outside_are_skipped(tmp_path: Path) ->
     (root / "h").symlink_to(root)
     (root / "i.png").symlink_to(root / "a.png")
     (root / "notes.txt").write_text("not an image")
-    assert read(root).paths == ("a.png", "b.png", "i.png")
+    (root / "j.png").symlink_to(root / "j.png")
+    (root / "k.png").symlink_to(root / "gone.png")
+    os.mkfifo(root / "l.png")
+    said: list[str] = []
+    assert load(DataSpec(name=str(root)), said.append).paths == ("a.png", "b.png", "i.png")
+    assert "2 hidden; 5 links to directories or out of it; 2 that are no images" in said[0]
+    assert ".txt (1)" in said[0]
 
 
 def test_skipping_keeps_paths_labels_and_images_aligned(tmp_path: Path) -> None:
     put(tmp_path, "cat/aaaa.png", "cat/b.png", "dog/ccc.png", "dog/dd.png", "eel/broken.png")
     for name in ("cat/b.png", "eel/broken.png"):
         (tmp_path / name).write_bytes(b"no image")
-    with pytest.raises(InvalidError, match=r"2 of 5 .*`cat/b.png`, `eel/broken.png`"):
-        read(tmp_path)
-    data = read(tmp_path, skip_bad=True)
+    said: list[str] = []
+    data = load(DataSpec(name=str(tmp_path)), said.append)
+    assert "2 of 5 images that cannot be read: `cat/b.png`, `eel/broken.png`" in said[-1]
     assert data.bad == ("cat/b.png", "eel/broken.png")
     assert data.paths == ("cat/aaaa.png", "dog/ccc.png", "dog/dd.png")
     assert data.images[:, 0, 0, 0].tolist() == [len(path) for path in data.paths]

@@ -55,3 +55,6 @@ def test_fit_all_puts_train_rows_first() -> None:
     train, test = torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.ones(1, 3, 9, 8).byte()
     out = fit_all(train, test, DataSpec(name="x", size=8), print)
     assert out[:, 0, 0, 0].tolist() == [0, 0, 1]
+    more = torch.full((2, 3, 10, 12), 7, dtype=torch.uint8)
+    out = fit_all(train, test, DataSpec(name="x", size=8), print, before=more)
+    assert out[:, 0, 0, 0].tolist() == [7, 7, 0, 0, 1]

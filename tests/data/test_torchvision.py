@@ -12,7 +12,7 @@ from torchvision import datasets
 
 from spice_cli.config import DataSpec
 from spice_cli.data.load import load
-from spice_cli.data.torchvision import CIFAR100_20
+from spice_cli.data.names import CIFAR100, CIFAR100_20
 from spice_cli.errors import MissingError
 
 
@@ -85,26 +85,44 @@ def test_cifar100_is_labelled_by_superclass(
     assert (data.n, data.train, data.classes) == (40, 40, 20)
 
 
+def test_cifar100_is_labelled_by_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = install(monkeypatch, "CIFAR100", "fine_labels", {"train": 30, "test": 10})
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(content)
+    data = load(DataSpec(name="cifar100", root=str(tmp_path)), lambda _: None)
+    fine = [y for t in (True, False) for y in datasets.CIFAR100(tmp_path, train=t).targets]
+    labels = data.read_labels()
+    assert labels is not None
+    assert labels.tolist() == fine
+    assert (data.n, data.classes) == (40, 100)
+
+
 def test_the_superclasses_partition_the_hundred_classes() -> None:
     fine = [label for _, labels in CIFAR100_20 for label in labels]
     assert len(CIFAR100_20) == 20
     assert sorted(fine) == list(range(100))
+    assert (len(CIFAR100), list(CIFAR100)) == (100, sorted(CIFAR100))
+    trees = [CIFAR100[label] for label in dict(CIFAR100_20)["trees"]]
+    assert trees == ["maple_tree", "oak_tree", "palm_tree", "pine_tree", "willow_tree"]
 
 
-def test_stl10_is_train_and_test_without_the_unlabelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("protocol", "train"), [("split", 3), ("whole", 8)])
+def test_the_unlabelled_images_of_stl10_come_before_those_that_every_stage_sees(
+    protocol: str, train: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Tiny:
         def __init__(self, root: str, split: str, download: bool) -> None:
-            n = {"train": 3, "test": 5}[split]
-            fill = {"train": 1, "test": 2}[split]
+            n = {"train": 3, "test": 5, "unlabeled": 4}[split]
+            fill = {"train": 1, "test": 2, "unlabeled": 9}[split]
             self.data = np.full((n, 3, 96, 96), fill, np.uint8).transpose(0, 1, 3, 2)
             self.labels = np.arange(n, dtype=np.uint8)
 
     monkeypatch.setattr(datasets, "STL10", Tiny)
-    data = load(DataSpec(name="stl10", root=str(tmp_path), protocol="split"), lambda _: None)
+    spec = DataSpec(name="stl10", root=str(tmp_path), protocol=protocol)  # type: ignore[arg-type]
+    data = load(spec, lambda _: None)
     assert data.images[:, 0, 0, 0].tolist() == [1] * 3 + [2] * 5
-    assert data.train == 3
+    assert data.everything[:, 0, 0, 0].tolist() == [9] * 4 + [1] * 3 + [2] * 5
+    assert data.images.is_contiguous()
+    assert (data.n, data.unlabelled, data.train) == (8, 4, train)
     labels = data.read_labels()
     assert labels is not None
     assert labels.dtype == torch.int64

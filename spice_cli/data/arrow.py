@@ -1,0 +1,144 @@
+"""A Hugging Face data set as `save_to_disk` leaves it: Arrow streams beside their state."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from torch import Tensor
+
+from spice_cli.config import DataSpec
+from spice_cli.data.columns import Columns, find_columns
+from spice_cli.data.dataset import Dataset, Say, as_labels
+from spice_cli.data.decoded import keep_decoded
+from spice_cli.data.encoded import Item
+from spice_cli.data.saved import SPLITS, STATE
+from spice_cli.errors import InvalidError, MissingError
+
+UNREADABLE = (pa.ArrowException, OSError, ValueError)
+AT_ONCE = 64
+
+
+def arrow(spec: DataSpec, say: Say) -> Dataset:
+    """Return the images of a data set on disk, or of the train and test splits of several.
+
+    Splits are those that `dataset_dict.json` names: `train`, and `test` or else `validation`; a
+    lone one is all train. Which columns: `find_columns`. Images are read from the bytes in the
+    files, never from a path that the files name. Labels lie in their own column, which nothing
+    looks at before `read_labels`. Raises MissingError where a file is not there, InvalidError where
+    one is corrupt.
+    """
+    root = Path(spec.name)
+    splits = [_files(folder) for folder in _splits(root)]
+    files = [file for some in splits for file in some]
+    columns: dict[Path, Columns] = {}
+    rows: dict[Path, int] = {}
+    for file in files:
+        with _stream(file) as stream:
+            columns[file] = find_columns(stream.schema, file.name)
+            rows[file] = sum(batch.num_rows for batch in stream)
+
+    def items() -> Iterator[Item]:
+        for file in files:
+            yield from _items(file, columns[file].image)
+
+    count = sum(rows[file] for file in splits[0])
+    decoded = keep_decoded(items, files, count, sum(rows.values()), spec, say)
+
+    def read_labels() -> Tensor | None:
+        values = [_labels(file, columns[file].label, rows[file]) for file in files]
+        return as_labels(np.concatenate(values)[decoded.kept.numpy()], f"labels of `{root}`")
+
+    return Dataset(
+        images=decoded.images,
+        train=decoded.train,
+        classes=columns[files[0]].classes,
+        names=columns[files[0]].names,
+        paths=None,
+        bad=decoded.bad,
+        read_labels=read_labels,
+    )
+
+
+def _splits(root: Path) -> list[Path]:
+    if not (root / SPLITS).is_file():
+        return [root]
+    names = _json(root / SPLITS).get("splits", [])
+    known = [name for name in names if isinstance(name, str) and (root / _plain(name)).is_dir()]
+    if not known:
+        raise MissingError(f"`{root}` holds none of the splits that its `{SPLITS}` names")
+    tests = [name for name in ("test", "validation", "val") if name in known]
+    chosen = ["train", tests[0]] if "train" in known and tests else [known[0]]
+    return [root / name for name in chosen]
+
+
+def _files(folder: Path) -> list[Path]:
+    state = folder / STATE
+    if state.is_file():
+        listed = _json(state).get("_data_files") or []
+        files = [folder / _plain(str(each.get("filename"))) for each in listed]
+    else:
+        files = sorted(folder.glob("*.arrow"))
+    missing = [file for file in files if not file.is_file()]
+    if missing or not files:
+        gone = missing[0] if missing else folder / "*.arrow"
+        raise MissingError(f"`{gone}` is not there", hint="save it again with `save_to_disk`")
+    return files
+
+
+def _plain(name: str) -> str:
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise InvalidError(f"`{name}` is not the name of a file in its own directory")
+    return name
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _corrupt(file, error) from error
+    if not isinstance(content, dict):
+        raise _corrupt(file, ValueError("it is no JSON object"))
+    return content
+
+
+@contextmanager
+def _stream(file: Path) -> Iterator[pa.RecordBatchReader]:
+    try:
+        with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as stream:
+            yield stream
+    except UNREADABLE as error:
+        raise _corrupt(file, error) from error
+
+
+def _items(file: Path, column: str) -> Iterator[Item]:
+    name, row = column.removesuffix(".bytes"), 0
+    with _stream(file) as stream:
+        for batch in stream:
+            values = batch.column(name)
+            if pa.types.is_struct(values.type):
+                values = pc.struct_field(values, "bytes")
+            for start in range(0, len(values), AT_ONCE):
+                for value in values.slice(start, AT_ONCE).to_pylist():
+                    yield f"{file.parent.name}/{file.name} row {row}", value
+                    row += 1
+
+
+def _labels(file: Path, label: str | None, rows: int) -> np.ndarray:
+    if label is None:
+        return np.full(rows, -1)
+    with _stream(file) as stream:
+        parts = [batch.column(label) for batch in stream]
+    values = pa.chunked_array(parts)
+    if not pa.types.is_integer(values.type):
+        raise InvalidError(f"labels in `{label}` of `{file.name}` are {values.type}")
+    return np.asarray(values.fill_null(-1).to_numpy())
+
+
+def _corrupt(file: Path, error: Exception) -> InvalidError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InvalidError(f"`{file}` is not readable as part of a saved data set: {reason}")

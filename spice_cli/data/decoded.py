@@ -1,0 +1,124 @@
+"""Encoded images are decoded once: the pixels stay in a file that later runs map into memory."""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from spice_cli.config import DataSpec
+from spice_cli.data.dataset import Say, require_test
+from spice_cli.data.encoded import Decoded, Item, decode_all, judge
+from spice_cli.data.root import home
+from spice_cli.errors import InvalidError
+
+SPARE = 2**28
+"""Bytes that are left free on the disk."""
+SMALL = 2**30
+"""Bytes that memory is trusted to hold where the disk has no room."""
+ELSEWHERE = "set `SPICE_DATA` to a directory on a disk with room"
+
+
+def decode_once(files: Sequence[tuple[str, Path]], train: int, spec: DataSpec, say: Say) -> Decoded:
+    """Return what `keep_decoded` makes of named files."""
+    sources = [file for _, file in files]
+    return keep_decoded(lambda: files, sources, train, len(files), spec, say)
+
+
+def keep_decoded(
+    items: Callable[[], Iterable[Item]],
+    sources: Sequence[Path],
+    train: int,
+    total: int,
+    spec: DataSpec,
+    say: Say,
+) -> Decoded:
+    """Return what `decode_all` makes of `items`, out of `decoded/` in `home` where it can.
+
+    A file there belongs to the paths, sizes and times of change of the `sources` that the items
+    come from, in their order, and to the size of the images; the names of those that could not be
+    read lie beside it. The tensor of a mapped file must not be written to. Where `home` cannot be
+    written, or its disk is full and the images are few, they are decoded into memory. Errors as in
+    `decode_all`; InvalidError where many images find no room.
+    """
+    require_test(spec, total - train)
+    folder = home() / "decoded"
+    kept = folder / f"{_key(sources, spec.size, total)}.npy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.with_suffix(".lock").touch()
+    except OSError as error:
+        say(f"decoded images cannot be kept in `{folder}`: {error.strerror} ({ELSEWHERE})")
+        return decode_all(items, train, total, spec, say)
+    with FileLock(kept.with_suffix(".lock")):
+        if (found := _recalled(kept, train, total)) is not None:
+            say(f"{total:,} images of `{spec.name}` lie decoded in `{kept}`")
+            judge(list(found.bad), total, spec, say)
+            return found
+        unfinished = kept.with_suffix(".unfinished")
+        try:
+            found = decode_all(items, train, total, spec, say, partial(_room, unfinished))
+            if unfinished.exists():
+                _settle(unfinished, kept, found, total)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return found
+
+
+def _key(sources: Sequence[Path], size: int | None, total: int) -> str:
+    facts = [
+        (os.fsencode(file.absolute()).hex(), seen.st_size, seen.st_mtime_ns)
+        for file in sources
+        if (seen := file.stat())
+    ]
+    return sha256(json.dumps([2, size, total, facts]).encode()).hexdigest()[:32]
+
+
+def _recalled(file: Path, train: int, total: int) -> Decoded | None:
+    try:
+        images: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+        beside = file.with_suffix(".json")
+        bad = {int(at): str(name) for at, name in json.loads(beside.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[:2] != (total, 3):
+        return None
+    kept = [index for index in range(total) if index not in bad]
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        mapped: Tensor = torch.from_numpy(images)[: len(kept)]
+    readable = sum(index < train for index in kept)
+    return Decoded(mapped, readable, torch.tensor(kept), tuple(bad.values()))
+
+
+def _room(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(file.parent).free
+    if needed + SPARE <= free:
+        return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    if needed <= SMALL:
+        return np.empty(shape, np.uint8)
+    raise InvalidError(
+        f"decoded images need {needed / 2**30:.1f} GiB in `{file.parent}`, which has "
+        f"{free / 2**30:.1f} GiB left",
+        hint=f"{ELSEWHERE}, or make the images smaller with `--size`",
+    )
+
+
+def _settle(unfinished: Path, kept: Path, found: Decoded, total: int) -> None:
+    readable = set(found.kept.tolist())
+    missing = [index for index in range(total) if index not in readable]
+    notes = json.dumps(list(zip(missing, found.bad, strict=True)))
+    kept.unlink(missing_ok=True)
+    beside = kept.with_suffix(".partial")
+    beside.write_text(notes, encoding="utf-8")
+    beside.replace(kept.with_suffix(".json"))
+    with unfinished.open("rb+") as opened:
+        os.fsync(opened.fileno())
+    unfinished.replace(kept)

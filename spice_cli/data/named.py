@@ -1,0 +1,25 @@
+"""The image files that a person named: files, and directories of them."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from spice_cli.data.walk import walk
+
+
+def named_images(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Yield what to call each image, and its file: those below directories in sorted order.
+
+    A file is taken whatever it is called. Raises InvalidError for a directory that cannot be read.
+    """
+    for path in paths:
+        if path.is_dir():
+            root = path.resolve()
+            for file in walk(root, root).images:
+                yield text(path / file.relative_to(root)), file
+        else:
+            yield text(path), path
+
+
+def text(path: Path) -> str:
+    """Spell a path as text; bytes that are none become escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

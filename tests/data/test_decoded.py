@@ -1,0 +1,139 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spice_cli.config import DataSpec
+from spice_cli.data import decoded
+from spice_cli.data.decoded import decode_once
+from spice_cli.errors import InvalidError
+
+SPEC = DataSpec(name="x", size=8)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
+    monkeypatch.setenv("SPICE_DATA", str(tmp_path / "home"))
+    found = []
+    for value in range(5):
+        file = tmp_path / f"{value}.png"
+        Image.new("RGB", (8, 8), (value, 0, 0)).save(file)
+        found.append((file.name, file))
+    return found
+
+
+def stored(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "home/decoded").glob("*.npy"))
+
+
+def test_images_are_decoded_once(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = decode_once(files, 3, SPEC, print)
+    (file,) = stored(tmp_path)
+    monkeypatch.setattr(decoded, "decode_all", lambda *_: pytest.fail("decoded again"))
+    second = decode_once(files, 3, SPEC, print)
+    assert first.images[:, 0, 0, 0].tolist() == list(range(5))
+    assert second.images.equal(first.images)
+    assert second.kept.equal(first.kept)
+    assert (second.train, second.bad) == (first.train, first.bad) == (3, ())
+    assert not list(file.parent.glob("*.unfinished"))
+
+
+@pytest.mark.parametrize("change", ["size", "touched", "order", "truncated"])
+def test_other_images_are_decoded_anew(
+    change: str, files: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    decode_once(files, 3, SPEC, print)
+    (file,) = stored(tmp_path)
+    spec = DataSpec(name="x", size=12) if change == "size" else SPEC
+    if change == "touched":
+        Image.new("RGB", (8, 8), (77, 0, 0)).save(files[0][1])
+        os.utime(files[0][1], ns=(1, 1))
+    if change == "order":
+        files = files[::-1]
+    if change == "truncated":
+        file.write_bytes(file.read_bytes()[:200])
+    again = decode_once(files, 3, spec, print)
+    first = {"touched": 77, "order": 4}.get(change, 0)
+    assert (int(again.images[0, 0, 0, 0]), again.images.shape[-1]) == (first, spec.size)
+    assert len(stored(tmp_path)) == (1 if change == "truncated" else 2)
+
+
+def test_what_cannot_be_read_is_remembered_too(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files[1][1].write_bytes(b"no image")
+    first = decode_once(files, 3, SPEC, print)
+    monkeypatch.setattr(decoded, "decode_all", lambda *_: pytest.fail("decoded again"))
+    said: list[str] = []
+    for found in (first, decode_once(files, 3, SPEC, said.append)):
+        assert found.images[:, 0, 0, 0].tolist() == found.kept.tolist() == [0, 2, 3, 4]
+        assert (found.train, found.bad) == (2, ("1.png",))
+    assert "1 of 5 images that cannot be read: `1.png`" in said[-1]
+
+
+def test_more_than_half_unreadable_is_not_kept(
+    files: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    for _, file in files[1:4]:
+        file.write_bytes(b"no image")
+    with pytest.raises(InvalidError, match="3 of 5 images cannot be read"):
+        decode_once(files, 3, SPEC, print)
+    assert not stored(tmp_path)
+    assert not list((tmp_path / "home/decoded").glob("*.unfinished"))
+    skip = DataSpec(name="x", size=8, skip_bad=True)
+    assert decode_once(files, 3, skip, print).kept.tolist() == [0, 4]
+    with pytest.raises(InvalidError, match="3 of 5 images cannot be read"):
+        decode_once(files, 3, SPEC, print)
+
+
+def test_any_unreadable_image_of_a_named_data_set_is_an_error(
+    files: list[tuple[str, Path]],
+) -> None:
+    files[1][1].write_bytes(b"no image")
+    with pytest.raises(InvalidError, match="1 of 5 images cannot be read"):
+        decode_once(files, 3, DataSpec(name="imagenet10", size=8), print)
+
+
+def test_copies_elsewhere_with_the_same_times_are_other_images(
+    files: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    decode_once(files, 3, SPEC, print)
+    (tmp_path / "b").mkdir()
+    others = [(name, tmp_path / "b" / name) for name, _ in files]
+    for (_, ours), (_, theirs) in zip(files, others, strict=True):
+        Image.new("RGB", (8, 8), (0, 9, 0)).save(theirs)
+        os.utime(theirs, ns=(ours.stat().st_atime_ns, ours.stat().st_mtime_ns))
+    assert int(decode_once(others, 3, SPEC, print).images[0, 1, 0, 0]) == 9
+
+
+def test_a_full_disk_is_found_before_decoding(
+    files: list[tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "SPARE", 2**60)
+    assert len(decode_once(files, 3, SPEC, print).images) == 5
+    monkeypatch.setattr(decoded, "SMALL", 0)
+    with pytest.raises(InvalidError, match="GiB left") as caught:
+        decode_once(files, 3, SPEC, print)
+    assert "SPICE_DATA" in caught.value.hint
+
+
+def test_a_home_that_cannot_be_written_is_named_and_done_without(
+    files: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    (tmp_path / "home").write_text("a file")
+    said: list[str] = []
+    assert len(decode_once(files, 3, SPEC, said.append).images) == 5
+    assert "cannot be kept" in said[0]
+    assert "SPICE_DATA" in said[0]
+
+
+def test_the_mapped_pixels_are_those_of_the_file(
+    files: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    decode_once(files, 3, SPEC, print)
+    (file,) = stored(tmp_path)
+    assert np.array_equal(np.load(file), decode_once(files, 3, SPEC, print).images.numpy())
