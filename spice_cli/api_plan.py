@@ -1,0 +1,122 @@
+"""Which stages a run goes through that was started from Python, and with what settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import JsonValue
+
+from spice_cli.config import Frozen
+from spice_cli.run.manifest import Recipe, Stage
+from spice_cli.run.store import Run
+from spice_cli.settings import asked, stage_config
+from spice_cli.stages.backbone import image_size
+from spice_cli.stages.images import images_of
+from spice_cli.stages.imports import adopt
+from spice_cli.stages.pace import Pace, pretraining
+from spice_cli.stages.perform import choose_device, choose_precision, perform
+from spice_cli.stages.plan_run import (
+    Choice,
+    Known,
+    choose,
+    default_minutes,
+    last_stage,
+    sections,
+)
+from spice_cli.stages.pretrained import adopt_pretrained, find_pretrained
+from spice_cli.track import Track
+
+Settings = Mapping[str, Mapping[str, JsonValue]]
+Until = Literal["self-label", "semi"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which stages a run goes through, and with what."""
+
+    clusters: int
+    method: str | None
+    backbone: str | None
+    trained: bool
+    """Whether others trained the backbone."""
+    settings: Settings
+    until: Until | None
+    minutes: float | None
+    device: str
+    track: Track
+
+    def complete(self, run: Run, source: Path) -> Stage:
+        """Bring the stages up to date and return the last; the caller holds the run's lock."""
+        first, seed = Stage.PRETRAIN, run.manifest.seed
+        if run.manifest.data.spec is None:
+            adopt(run, Stage.EMBED, source, Frozen(), seed=seed, track=self.track)
+            first = Stage.SELF_LABEL
+        else:
+            if run.manifest.recipe.name == "defaults" and not self.settings:
+                run.change(recipe=self._picked(run))
+            if self.trained and self.backbone is not None:
+                found = find_pretrained(self.backbone, None, self.track.say)
+                adopt_pretrained(run, found, seed=seed, track=self.track, force=False)
+                first = Stage.EMBED
+        usual = Stage.SEMI if first is Stage.PRETRAIN else Stage.SELF_LABEL
+        last = Stage(self.until or run.manifest.recipe.until or usual)
+        order = list(Stage)
+        for stage in order[order.index(first) : order.index(last) + 1]:
+            self._perform(run, stage)
+        return last
+
+    def _perform(self, run: Run, stage: Stage) -> None:
+        section = run.manifest.recipe.sections.get(stage)
+        config = stage_config(stage, section, self._flags(stage), (), self.track.say)
+        perform(
+            run,
+            stage,
+            config,
+            seed=run.manifest.seed,
+            device=choose_device(self.device),
+            track=self.track,
+            asked=asked(self._flags(stage)),
+        )
+
+    def _flags(self, stage: Stage) -> dict[str, Any]:
+        named: dict[Stage, dict[str, Any]] = {
+            Stage.PRETRAIN: {"backbone": self.backbone, "clusters": self.clusters},
+            Stage.SELF_LABEL: {"method": self.method, "clusters": self.clusters},
+        }
+        given = {key: value for key, value in named.get(stage, {}).items() if value is not None}
+        return {**self.settings.get(stage, {}), **given}
+
+    def _picked(self, run: Run) -> Recipe:
+        """Return settings for the run's images, as `spice run` picks them."""
+        data, device = run.manifest.data, choose_device(self.device)
+        some = images_of(run, self.track.say).images[:: max(1, data.train // 256)]
+        known = Known(
+            images=data.train,
+            side=image_size(run),
+            clusters=self.clusters,
+            gray=bool((some[:, :1] == some).all()),
+            trained=self.trained,
+            backbone=None if self.trained else self.backbone,
+            cuda=device.type == "cuda",
+            minutes=self.minutes or default_minutes(data.train),
+        )
+
+        def measure(values: dict[str, JsonValue]) -> Pace:
+            section = sections([Choice("pretrain", values, "")])["pretrain"]
+            config = stage_config("pretrain", section, {})
+            precision = choose_precision(config.precision, device)
+            return pretraining(config, known.side, device, precision, known.clusters)
+
+        choices = choose(known, measure)
+        reasons = tuple(f"{each.stage}: {each.why}" for each in choices)
+        for reason in reasons:
+            self.track.say(reason)
+        last = last_stage(known)
+        return Recipe(
+            name="planned",
+            sections=sections(choices),
+            reasons=reasons,
+            minutes=self.minutes,
+            until=None if last == "semi" else last,
+        )
