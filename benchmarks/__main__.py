@@ -31,6 +31,8 @@ BENCHES = {
     "kmeans": "K-means",
     "metrics": "Metrics",
     "digits": "The whole of `spice run digits`",
+    "ask": "Answers",
+    "predict": "Predictions",
     "growth": "Costs as they grow",
 }
 PEERS = ("torch", "torchvision", "kornia", "lightly", "faiss-cpu", "scikit-learn", "scipy")

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import seconds
 from spice_cli.config import Pretrain
+from spice_cli.methods.plan import Plan
 from spice_cli.methods.simclr import SimCLR
 from spice_cli.models.resnet import resnet18
 from spice_cli.ops.augment import contrastive
@@ -92,17 +93,18 @@ def training_step() -> Callable[[], None]:
     images = torch.randint(0, 256, (IMAGES, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
     config = Pretrain()
     views = config.views.model_dump() | {"blur": 0.0}
-    method = SimCLR(resnet18(SIDE), SimCLR.Config(batch_norm=True))
+    settings = SimCLR.Config(batch_norm=True)
+    method = SimCLR(resnet18(SIDE), settings, Plan(IMAGES, None, BATCH, 1, 1))
     method.to(memory_format=torch.channels_last).train()
     optimizers = sgd(method, lr=0.06, momentum=0.9, nesterov=False, weight_decay=5e-4)
 
     def step() -> None:
         with record_function("augmentation"):
-            part = images[torch.randperm(len(images), generator=generator)[:BATCH]]
-            pixels = contrastive(part.repeat(2, 1, 1, 1), generator, **views)
+            rows = torch.randperm(len(images), generator=generator)[:BATCH]
+            pixels = contrastive(images[rows].repeat(2, 1, 1, 1), generator, **views)
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bf16"):
-            loss = method(pixels.unflatten(0, (2, BATCH)), generator)
+            loss = method(pixels.unflatten(0, (2, BATCH)), rows, generator)
         method.zero_grad(set_to_none=True)
         loss.backward()
         with record_function("optimizer"):

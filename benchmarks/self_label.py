@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from benchmarks.measure import Row, seconds
 from spice_cli.config import Embed, SelfLabel
-from spice_cli.heads.spice import Spice
+from spice_cli.heads.spice_config import SpiceConfig
+from spice_cli.heads.spice_rounds import Rounds
 from spice_cli.models.resnet import resnet18
 from spice_cli.ops.augment import plain
 from spice_cli.settings import read_recipe
@@ -29,8 +30,8 @@ IMAGES, SIDE, WIDTH, CLUSTERS, LABELLED = 50_000, 32, 512, 10, 5_000
 ROUNDS = IMAGES // LABELLED
 PART, SCORED, REPEATS = 512, 100, 3
 """Images in a batch of ours, and of the reference's scoring; batches of each kind timed."""
-CONFIG = SelfLabel(clusters=CLUSTERS, batch=LABELLED)
-PASSES = CONFIG.passes or 1
+CONFIG, OWN = SelfLabel(clusters=CLUSTERS), SpiceConfig(batch=LABELLED)
+PASSES = OWN.passes or 1
 RECIPE = "cifar10-cpu"
 
 
@@ -112,13 +113,13 @@ def our_heads(bf16: bool) -> tuple[Callable[[], object], Callable[[], object]]:
     generator = torch.Generator().manual_seed(0)
     embeddings = F.normalize(torch.randn(IMAGES, WIDTH, generator=generator))
     dtype = torch.bfloat16 if bf16 else torch.float32
-    head = Spice(WIDTH, CLUSTERS, CONFIG, generator, dtype=dtype)
+    head = Rounds(WIDTH, CLUSTERS, CONFIG, OWN, generator, dtype=dtype)
 
     def round_of() -> None:
         part = embeddings[torch.randperm(IMAGES, generator=generator)[:LABELLED]]
         head.train(part, head.label(part, part), generator)
 
-    return round_of, lambda: head.score(embeddings)
+    return round_of, lambda: head.score(embeddings, embeddings)
 
 
 def reference() -> tuple[Callable[[], object], Callable[[], object]]:

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Row, seconds
 from spice_cli.config import Pretrain
+from spice_cli.methods.plan import Plan
 from spice_cli.methods.simclr import SimCLR
 from spice_cli.models.resnet import resnet18
 from spice_cli.ops.augment import contrastive
@@ -70,16 +71,17 @@ def our_step(images: Tensor) -> Callable[[], object]:
     generator = torch.Generator().manual_seed(0)
     views = Pretrain().views.model_dump() | {"blur": 0.0}
     bf16 = choose_precision("auto", images.device) == "bf16"
-    method = SimCLR(resnet18(SIDE), SimCLR.Config(temperature=TEMPERATURE, batch_norm=True))
+    settings = SimCLR.Config(temperature=TEMPERATURE, batch_norm=True)
+    method = SimCLR(resnet18(SIDE), settings, Plan(len(images), None, BATCH, 1, 1))
     method.to(memory_format=torch.channels_last).train()
     optimizers = sgd(method, lr=LR, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
 
     def step() -> None:
-        part = images[torch.randperm(len(images), generator=generator)[:BATCH]]
-        pair = contrastive(part.repeat(2, 1, 1, 1), generator, **views)
+        rows = torch.randperm(len(images), generator=generator)[:BATCH]
+        pair = contrastive(images[rows].repeat(2, 1, 1, 1), generator, **views)
         pair = pair.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = method(pair.unflatten(0, (2, BATCH)), generator)
+            loss = method(pair.unflatten(0, (2, BATCH)), rows, generator)
         method.zero_grad(set_to_none=True)
         loss.backward()
         for optimizer in optimizers:

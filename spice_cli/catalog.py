@@ -18,30 +18,60 @@ DATASETS = {
     "digits": "spice_cli.data.digits:digits",
     "cifar10": "spice_cli.data.torchvision:cifar10",
     "cifar100-20": "spice_cli.data.torchvision:cifar100_20",
+    "cifar100": "spice_cli.data.torchvision:cifar100",
     "stl10": "spice_cli.data.torchvision:stl10",
+    "tiny-imagenet": "spice_cli.data.tiny_imagenet:tiny_imagenet",
+    "imagenet10": "spice_cli.data.imagenet:imagenet10",
+    "imagenet-dogs": "spice_cli.data.imagenet:imagenet_dogs",
+    "imagenet50": "spice_cli.data.imagenet:imagenet50",
+    "imagenet100": "spice_cli.data.imagenet:imagenet100",
+    "imagenet200": "spice_cli.data.imagenet:imagenet200",
+    "imagenet": "spice_cli.data.imagenet:imagenet",
 }
 BACKBONES = {
     "small": "spice_cli.models.resnet:small",
     "resnet14": "spice_cli.models.resnet:resnet14",
     "resnet18": "spice_cli.models.resnet:resnet18",
     "resnet34": "spice_cli.models.resnet:resnet34",
+    "resnet50": "spice_cli.models.resnet:resnet50",
     "wrn28-2": "spice_cli.models.wide_resnet:wrn28_2",
     "wrn28-8": "spice_cli.models.wide_resnet:wrn28_8",
     "wrn37-2": "spice_cli.models.wide_resnet:wrn37_2",
 }
+PRETRAINED = {
+    "photos": "spice_cli.models.photos:Photos",
+    "timm": "spice_cli.models.timm_backbone:Timm",
+    "torchvision": "spice_cli.models.torchvision_backbone:TorchVision",
+    "hf": "spice_cli.models.hf_backbone:HuggingFace",
+}
+"""Families of networks that others trained, as in `timm/resnet18`; `photos` is a single one."""
 METHODS = {
+    "byol": "spice_cli.methods.byol:BYOL",
+    "cc": "spice_cli.methods.cc:CC",
     "moco": "spice_cli.methods.moco:MoCo",
     "simclr": "spice_cli.methods.simclr:SimCLR",
+    "propos": "spice_cli.methods.propos:ProPos",
+    "pcl": "spice_cli.methods.pcl:PCL",
+    "simsiam": "spice_cli.methods.simsiam:SimSiam",
 }
 HEADS = {
     "spice": "spice_cli.heads.spice:Spice",
+    "kmeans": "spice_cli.heads.kmeans:SphericalKMeans",
+    "gmm": "spice_cli.heads.gmm:GaussianMixture",
+    "scan": "spice_cli.heads.scan:Scan",
+    "temi": "spice_cli.heads.temi:Temi",
+    "turtle": "spice_cli.heads.turtle:Turtle",
 }
 SELECTIONS = {
-    "spice": "spice_cli.ops.reliable:locally_consistent",
+    "adaptive": "spice_cli.selections.adaptive:Adaptive",
+    "scan": "spice_cli.selections.scan:Scan",
+    "spice": "spice_cli.selections.spice:Spice",
 }
 SEMI = {
+    "calibrated": "spice_cli.semi.calibrated:Calibrated",
     "fixmatch": "spice_cli.semi.fixmatch:FixMatch",
     "freematch": "spice_cli.semi.freematch:FreeMatch",
+    "joint": "spice_cli.semi.joint:Joint",
     "softmatch": "spice_cli.semi.softmatch:SoftMatch",
 }
 METRICS = {
@@ -49,7 +79,19 @@ METRICS = {
     "nmi": "spice_cli.ops.metrics:normalized_mutual_information",
     "ari": "spice_cli.ops.metrics:adjusted_rand_index",
     "ami": "spice_cli.ops.metrics:adjusted_mutual_information",
+    "fmi": "spice_cli.ops.metrics:fowlkes_mallows_index",
+    "vmeasure": "spice_cli.ops.metrics:v_measure",
     "purity": "spice_cli.ops.metrics:purity",
+    "ece": "spice_cli.ops.calibration:expected_calibration_error",
+}
+
+
+PROBES = {
+    "knn": "spice_cli.stages.probes:knn",
+    "linear": "spice_cli.stages.probes:linear",
+    "lars": "spice_cli.stages.probes:lars",
+    "kmeans": "spice_cli.stages.probes:kmeans",
+    "neighbors": "spice_cli.stages.probes:neighbors",
 }
 
 

@@ -8,16 +8,27 @@ import typer
 from typer.core import TyperGroup
 
 from spice_cli import __version__
+from spice_cli.commands.ask import ask
+from spice_cli.commands.check import check
+from spice_cli.commands.clusters import clusters
+from spice_cli.commands.compare import compare
 from spice_cli.commands.datasets import datasets
 from spice_cli.commands.embed import embed
 from spice_cli.commands.evaluate import evaluate
+from spice_cli.commands.export import export
+from spice_cli.commands.import_ import import_
+from spice_cli.commands.merge import merge
+from spice_cli.commands.name import name
+from spice_cli.commands.predict import predict
 from spice_cli.commands.pretrain import pretrain
 from spice_cli.commands.recipes import recipes
 from spice_cli.commands.reference import reference
+from spice_cli.commands.report import report
 from spice_cli.commands.run import run
 from spice_cli.commands.select_reliable import select_reliable
 from spice_cli.commands.self_label import self_label
 from spice_cli.commands.semi import semi
+from spice_cli.commands.split import split
 from spice_cli.commands.spread import SpreadCommand
 from spice_cli.commands.status import status
 from spice_cli.console import emit, fail
@@ -76,12 +87,23 @@ def spice(
 
 app.command(rich_help_panel="Everything")(run)
 app.command(rich_help_panel="Stages")(pretrain)
+app.command("import", rich_help_panel="Stages")(import_)
 app.command(rich_help_panel="Stages")(embed)
 app.command("self-label", rich_help_panel="Stages")(self_label)
 app.command("select-reliable", rich_help_panel="Stages")(select_reliable)
 app.command(rich_help_panel="Stages")(semi)
+app.command(rich_help_panel="Results")(clusters)
 app.command(rich_help_panel="Results", cls=SpreadCommand)(evaluate)
+app.command(rich_help_panel="Results")(compare)
+app.command(rich_help_panel="Results")(report)
+app.command(rich_help_panel="Results")(name)
+app.command(rich_help_panel="Results")(merge)
+app.command(rich_help_panel="Results")(split)
+app.command(rich_help_panel="Results")(ask)
+app.command(rich_help_panel="Results")(predict)
+app.command(rich_help_panel="Results")(export)
 app.command(rich_help_panel="Results")(status)
+app.command(rich_help_panel="What there is")(check)
 app.command(rich_help_panel="What there is")(datasets)
 app.command(rich_help_panel="What there is")(recipes)
 app.command(hidden=True)(reference)

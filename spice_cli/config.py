@@ -30,7 +30,7 @@ class DataSpec(Frozen):
     name: str
     """A name in the catalogue, or an absolute path."""
     root: str | None = None
-    """Where torchvision keeps its downloads."""
+    """Where downloads are kept, or the directory of ImageNet or Tiny-ImageNet."""
     test: str | None = None
     """The Parquet file that holds the test images, relative to the directory."""
     size: Annotated[int, Field(ge=4, le=1024)] | None = None
@@ -90,21 +90,25 @@ class Strong(Frozen):
 
 
 class Pretrain(Frozen):
-    """Contrastive pretraining. Unknown keys are the method's own and end up in `settings`."""
+    """Pretraining. Unknown keys are the method's own and end up in `settings`."""
 
     method: str = "moco"
     backbone: str = "resnet18"
     stem: Literal["auto", "small", "patch", "pool", "imagenet"] = "auto"
     width: Count | None = None
     """Channels of the first stage; none is the backbone's own."""
+    clusters: Annotated[int, Field(ge=2)] | None = Field(None, exclude_if=lambda k: k is None)
+    """For methods that need it; none: as many as the data set declares classes."""
     epochs: Count = 200
     batch_size: Annotated[int, Field(ge=2)] = 512
-    optimizer: Literal["sgd", "muon"] = "sgd"
-    """`sgd` as in the references; `muon` needs fewer passes (and AdamW for what is no matrix)."""
+    optimizer: Literal["sgd", "adam", "muon"] = "sgd"
+    """As in the references, `adam` for CC; `muon` needs fewer passes (and AdamW for what is no
+    matrix)."""
     lr: Positive = 0.06
     adam_lr: Positive = 0.003
     """AdamW's rate beside Muon."""
     momentum: Share = 0.9
+    """Of SGD and Muon; Adam's first beta."""
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     warmup: Annotated[float, Field(ge=0)] = 0.0
@@ -134,81 +138,59 @@ class Embed(Frozen):
     precision: Precision = "auto"
 
 
+class Space(Frozen):
+    """Further features of the same images."""
+
+    name: str
+    """A run that has `embed`, or a `.safetensors` or `.npy` file of one row an image."""
+    sha256: str | None = None
+    """Of what is there; filled in."""
+
+
 class SelfLabel(Frozen):
-    """SPICE-Self: heads trained on balanced pseudo-labels around prototypes."""
+    """Clusters of the embeddings. Unknown keys are the method's own and end up in `settings`.
+
+    The numbers below are those of `spice`; other methods have their own where none are given.
+    """
 
     method: str = "spice"
-    variant: Variant = "code"
     clusters: Annotated[int, Field(ge=2)] | None = None
     """None: as many as the data set declares classes."""
     heads: Count = 10
     epochs: Count = 100
-    batch: Count | None = None
-    """M, images labelled together; `code` 500 a cluster, `paper` 100 a cluster."""
-    passes: Count | None = None
-    """Passes over each labelled batch; `code` 8, `paper` 1."""
     batch_size: Count = 128
-    """Images an update (m2)."""
-    ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of a cluster's quota that its prototype is the mean of."""
-    overlap: bool = True
-    """Whether several clusters may claim the same image."""
-    loss: Literal["double-softmax", "plain", "temperature"] = "double-softmax"
-    temperature: Positive = 0.2
-    entropy: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the entropy of the mean prediction, against empty clusters."""
-    hidden: Count | None = None
-    """Width of a head's hidden layer; none is the width of the features."""
+    """Images an update."""
     lr: Positive = 0.005
     views: Literal["auto", "live", "cached", "plain"] = "auto"
     """`cached`: those that `embed --views` stored; `live`: new ones each epoch, through the
-    backbone; `plain`: none, the embeddings themselves; `auto`: the first of these that can be."""
+    backbone; `plain`: none, the embeddings themselves; `auto`: the first of these that can be,
+    but never `live` through a backbone that others trained, which is large as a rule."""
     weak: Weak = Weak()
     strong: Strong = Strong()
+    spaces: tuple[Space, ...] = ()
+    """Further feature spaces, for methods that look at several."""
     precision: Precision = "auto"
+    settings: dict[str, JsonValue] = {}
 
-    @model_validator(mode="after")
-    def _fill(self) -> Self:
-        if self.passes is None:
-            object.__setattr__(self, "passes", {"code": 8, "paper": 1}[self.variant])
-        return self
-
-
-LABELLED: dict[Variant, int] = {"code": 500, "paper": 100}
-"""Images that SPICE-Self labels together, a cluster: 5,000 and 1,000 at ten clusters."""
+    @field_validator("spaces", mode="before")
+    @classmethod
+    def _named(cls, spaces: object) -> object:
+        listed = [spaces] if isinstance(spaces, str) else spaces
+        if not isinstance(listed, list | tuple):
+            return listed
+        return tuple({"name": each} if isinstance(each, str) else each for each in listed)
 
 
 class SelectReliable(Frozen):
-    """Reliable samples: confident images whose nearest neighbours share their label."""
+    """Reliable samples. Unknown keys are the method's own, see `settings`."""
 
     method: str = "spice"
-    variant: Variant = "code"
-    neighbors: Annotated[int, Field(ge=2)] = 100
-    """Nearest neighbours that vote, the image itself among them."""
     index: Literal["exact", "ivf", "hnsw"] = "exact"
-    """`ivf` and `hnsw` miss some neighbours and need faiss; they pay from some 100,000 images."""
-    agreement: Share | None = None
-    """Least share of them with the image's label; `code` .99 and at least, `paper` .95 and more."""
-    strict: bool | None = None
-    confidence: Share | None = None
-    """Probability that must be exceeded; `code` .99, `paper` none."""
-    balance: Literal["smallest", "none"] | None = None
-    """`code` cuts every cluster to the smallest one's size; `paper` keeps all."""
+    """How neighbours are found. `ivf` and `hnsw` miss some and need faiss; they pay from some
+    100,000 images."""
     min_per_cluster: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _fill(self) -> Self:
-        code = self.variant == "code"
-        defaults = {
-            "agreement": 0.99 if code else 0.95,
-            "strict": not code,
-            "confidence": 0.99 if code else 0.0,
-            "balance": "smallest" if code else "none",
-        }
-        for key, value in defaults.items():
-            if getattr(self, key) is None:
-                object.__setattr__(self, key, value)
-        return self
+    """Clusters that keep fewer than this take so many of their best members instead."""
+    settings: dict[str, JsonValue] = {}
 
 
 class Semi(Frozen):

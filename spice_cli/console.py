@@ -3,9 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,9 +25,32 @@ def emit(value: Any, *, as_json: bool = False) -> None:
         sys.stdout.write(f"{value}\n")
 
 
+def emit_lines(lines: Iterable[str]) -> None:
+    """Write lines to stdout, each as soon as it is there."""
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def emit_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write rows to stdout in columns, for people to read."""
+    table = [list(columns), *map(list, rows)]
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
 def say(message: str) -> None:
     """Tell the person at the terminal what happened."""
     stderr.print(message, markup=False, soft_wrap=True)
+
+
+def prompt(text: str, stream: TextIO) -> str | None:
+    """Ask the person at the terminal for a line of `stream`; None where it has ended."""
+    stderr.print(text, end="", markup=False)
+    line = stream.readline()
+    return line.rstrip("\r\n") if line else None
 
 
 def warn(message: str) -> None:

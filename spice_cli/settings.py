@@ -6,7 +6,7 @@ Torch-free, except that a training method's own settings are checked by the meth
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ CHOICES: dict[str, dict[str, Mapping[str, str]]] = {
     "semi": {"method": SEMI, "backbone": BACKBONES},
 }
 """Settings whose values are names in the catalogue."""
+TUNED = {"self-label": ("heads", "epochs", "batch_size", "lr")}
+"""Settings that all methods share, but every method has its own values of."""
 C = TypeVar("C", bound=Frozen)
 HERE = Path(__file__).parent
 
@@ -80,9 +82,15 @@ def stage_config(
     section: Mapping[str, JsonValue] | None,
     flags: Mapping[str, Any],
     sets: Iterable[str] = (),
+    say: Callable[[str], None] = lambda text: None,
 ) -> Any:
-    """Build and check a stage's config. All faults are told at once, in one `UsageError`."""
-    values = _merge(section or {}, asked(flags, sets))
+    """Build and check a stage's config. All faults are told at once, in one `UsageError`.
+
+    Where the flags choose another method than the section does, what the section sets of its own
+    method is left out, and `say` is told.
+    """
+    given = asked(flags, sets)
+    values = _merge(_without_other_method(stage, section or {}, given, say), given)
     config = SECTIONS[stage]
     for key, names in CHOICES[stage].items():
         name = values.get(key)
@@ -104,11 +112,47 @@ def asked(flags: Mapping[str, Any], sets: Iterable[str] = ()) -> dict[str, Any]:
     return values
 
 
+def uneven(
+    stage: str,
+    section: Mapping[str, JsonValue] | None,
+    flags: Mapping[str, Any],
+    sets: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return a method's settings for clusters of very different size, where it has any.
+
+    The method is the one that flags or else the section choose.
+    """
+    names = CHOICES[stage].get("method", {})
+    before = {"method": SECTIONS[stage].model_fields["method"].default} if names else {}
+    name = str({**before, **(section or {}), **asked(flags, sets)}.get("method"))
+    return dict(getattr(load(names[name]), "uneven", {})) if name in names else {}
+
+
 def close(name: str, names: Iterable[str]) -> str:
     """Suggest what was meant, or list what there is."""
     names = list(names)
     found = difflib.get_close_matches(name, names, n=1)
     return f", did you mean `{found[0]}`?" if found else f"; there are {', '.join(names)}"
+
+
+def _without_other_method(
+    stage: str,
+    section: Mapping[str, JsonValue],
+    given: Mapping[str, Any],
+    say: Callable[[str], None],
+) -> Mapping[str, JsonValue]:
+    """Leave out what a recipe sets for its own method where another one is asked for."""
+    names, shared = CHOICES[stage].get("method", {}), SECTIONS[stage].model_fields
+    if "settings" not in shared:
+        return section
+    before = section.get("method", shared["method"].default)
+    if before == given.get("method", before) or not isinstance(before, str) or before not in names:
+        return section
+    own = {*load(names[before]).Config.model_fields, *TUNED.get(stage, ())}
+    if dropped := [key for key in section if key in own]:
+        listed = ", ".join(f"`{key}`" for key in dropped)
+        say(f"`{stage}` by `{given['method']}`, so without the recipe's {listed} of `{before}`")
+    return {key: value for key, value in section.items() if key not in dropped}
 
 
 def _checked_with_own(config: type[Frozen], values: dict[str, Any], stage: str) -> Frozen:

@@ -11,12 +11,14 @@ import pytest
 
 import spice_cli
 from spice_cli import cli
+from spice_cli.catalog import DATASETS
 from spice_cli.errors import CollapsedError, InvalidError, MissingError, SpiceError, UsageError
 
 Spice = Callable[..., Any]
 COMMANDS = [
     "run", "pretrain", "embed", "self-label", "select-reliable", "semi", "evaluate", "status",
-    "datasets", "recipes",
+    "datasets", "recipes", "compare", "import", "report", "predict", "check",
+    "export",
 ]  # fmt: skip
 
 
@@ -158,7 +160,7 @@ def test_a_missing_path_exits_3(spice: Spice) -> None:
 
 def test_datasets_and_recipes_are_data(spice: Spice) -> None:
     lines = spice("datasets").stdout.splitlines()
-    assert [line.split("\t")[0] for line in lines] == ["digits", "cifar10", "cifar100-20", "stl10"]
+    assert [line.split("\t")[0] for line in lines] == list(DATASETS)
     assert "digits" in json.loads(spice("recipes", "--json").stdout)
     assert spice("recipes", "digits").stdout.startswith("# Handwritten digits")
     assert json.loads(spice("recipes", "digits", "--json").stdout)["data"] == {"name": "digits"}

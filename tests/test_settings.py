@@ -28,6 +28,17 @@ def test_a_methods_own_settings_are_checked_by_the_method() -> None:
         stage_config("pretrain", {"method": "simclr", "queue": 3}, {})
 
 
+def test_a_recipes_own_settings_belong_to_its_own_method() -> None:
+    recipe = {"neighbors": 10, "agreement": 0.9, "min_per_cluster": 3}
+    config = stage_config("select-reliable", recipe, {"method": "adaptive"})
+    assert config.min_per_cluster == 3
+    assert config.settings == {"neighbors": 50, "balance": "none"}
+    with pytest.raises(UsageError, match="`agrement` is not a setting"):
+        stage_config("select-reliable", {"agrement": 1}, {"method": "adaptive"})
+    with pytest.raises(UsageError, match="`agreement` is not a setting"):
+        stage_config("select-reliable", recipe | {"method": "adaptive"}, {})
+
+
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         stage_config("self-label", {"heds": 3}, {"epochs": 0}, ["lr=-1"])
@@ -46,21 +57,13 @@ def test_a_setting_without_a_key_or_value_is_refused(text: str) -> None:
 def test_the_variants_fill_in_what_code_and_paper_say() -> None:
     code = stage_config("select-reliable", {}, {})
     paper = stage_config("select-reliable", {}, {"variant": "paper"})
-    assert (code.agreement, code.strict, code.confidence, code.balance) == (
-        0.99,
-        False,
-        0.99,
-        "smallest",
-    )
-    assert (paper.agreement, paper.strict, paper.confidence, paper.balance) == (
-        0.95,
-        True,
-        0.0,
-        "none",
-    )
-    assert stage_config("select-reliable", {"agreement": 0.9}, {}).agreement == 0.9
-    assert stage_config("self-label", {}, {}).passes == 8
-    assert stage_config("self-label", {}, {"variant": "paper"}).passes == 1
+    keys = ("agreement", "strict", "confidence", "balance")
+    assert [code.settings[key] for key in keys] == [0.99, False, 0.99, "smallest"]
+    assert [paper.settings[key] for key in keys] == [0.95, True, 0.0, "none"]
+    loose = stage_config("select-reliable", {"agreement": 0.9}, {})
+    assert loose.settings["agreement"] == 0.9
+    assert stage_config("self-label", {}, {}).settings["passes"] == 8
+    assert stage_config("self-label", {}, {"variant": "paper"}).settings["passes"] == 1
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -82,3 +85,33 @@ def test_a_broken_recipe_is_named(tmp_path: Path) -> None:
         read_recipe(str(tmp_path / "c.toml"))
     with pytest.raises(UsageError, match="did you mean `digits`"):
         read_recipe("digit")
+
+
+def test_another_method_than_the_recipes_leaves_out_what_was_that_methods_own() -> None:
+    recipe = {"method": "simclr", "temperature": 0.3, "epochs": 7, "dim": 5}
+    said: list[str] = []
+    config = stage_config("pretrain", recipe, {"method": "moco"}, ["dim=9"], said.append)
+    assert (config.epochs, config.settings["temperature"], config.settings["dim"]) == (7, 0.1, 9)
+    (note,) = said
+    assert all(f"`{key}`" in note for key in ("temperature", "dim", "simclr", "moco"))
+    assert stage_config("pretrain", recipe, {}, (), said.append).settings["dim"] == 5
+    assert stage_config("pretrain", recipe, {"method": "simclr"}).settings["temperature"] == 0.3
+    assert len(said) == 1
+
+
+def test_epochs_and_rates_of_one_head_are_not_those_of_another() -> None:
+    recipe = {"epochs": 7, "lr": 0.5, "weak": {"pad": 1}}
+    config = stage_config("self-label", recipe, {"method": "scan", "heads": 3})
+    assert config.model_fields_set >= {"method", "heads", "weak"}
+    assert not config.model_fields_set & {"epochs", "lr"}
+    assert stage_config("self-label", recipe, {}).epochs == 7
+
+
+def test_a_setting_of_no_method_is_a_fault_whichever_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="`temprature` is not a setting of `pretrain`"):
+        stage_config("pretrain", {"method": "simclr", "temprature": 1}, {"method": "moco"})
+
+
+def test_a_number_of_clusters_is_no_part_of_a_pretraining_that_has_none() -> None:
+    assert "clusters" not in stage_config("pretrain", {}, {}).model_dump(mode="json")
+    assert stage_config("pretrain", {}, {"clusters": 7}).model_dump(mode="json")["clusters"] == 7

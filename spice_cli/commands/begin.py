@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spice_cli.catalog import DATASETS
-from spice_cli.commands.locate import RUNS
+from spice_cli.commands.locate import MANIFEST, RUNS
 from spice_cli.console import say
 
 if TYPE_CHECKING:
@@ -19,13 +19,16 @@ def begin(
     recipe: str | None,
     seed: int | None,
     flags: Mapping[str, Any],
+    size: int | None = None,
+    dry: bool = False,
 ) -> "Run":
     """Open or create the run about a data set, with a recipe's settings.
 
-    Without a recipe, the one of the data set's name is taken if there is one.
+    Without a recipe, the one of the data set's name is taken if there is one. `size` is the side of
+    the images where neither says it. A `dry` run is not written.
     """
     from spice_cli.data.load import resolve
-    from spice_cli.run.manifest import Recipe
+    from spice_cli.run.manifest import Manifest, Recipe
     from spice_cli.run.store import Run
     from spice_cli.settings import data_spec, read_recipe, recipe_names
     from spice_cli.stages.images import describe
@@ -33,10 +36,18 @@ def begin(
     name = recipe or (dataset if dataset in recipe_names() else "defaults")
     sections = {} if name == "defaults" else read_recipe(name)
     section = {k: v for k, v in sections.pop("data", {}).items() if k != "name"}
+    section = {**({"size": size} if size else {}), **section}
     spec = data_spec(section, {"name": resolve(dataset), **flags})
     data = describe(spec, say)
-    where = path or RUNS / (dataset if dataset in DATASETS else Path(dataset).resolve().stem)
+    where = place(dataset, path)
     settings = Recipe(name=name, sections=sections)
+    if dry and not (where / MANIFEST).exists():
+        return Run(where, Manifest(data=data, recipe=settings, seed=seed or 0))
     run = Run.create(where, data, settings, seed=seed or 0)
-    run.change(recipe=settings if recipe else None, seed=seed)
+    run.change(recipe=settings if recipe else None, seed=seed, dry=dry)
     return run
+
+
+def place(dataset: str, path: Path | None) -> Path:
+    """Return where the run about a data set is, or would be."""
+    return path or RUNS / (dataset if dataset in DATASETS else Path(dataset).resolve().stem)

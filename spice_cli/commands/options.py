@@ -8,6 +8,20 @@ import typer
 
 from spice_cli.catalog import DATASETS
 
+AUTO = "auto"
+
+
+def _counted(text: str | None) -> str | None:
+    if text is None or text == AUTO or (text.isdecimal() and int(text) >= 2):
+        return text
+    raise typer.BadParameter(f"`{text}` is neither a number from 2 nor `{AUTO}`")
+
+
+def as_count(text: str | None) -> int | None:
+    """Return the number that `--clusters` says; none for `AUTO`, and where it says nothing."""
+    return None if text is None or text == AUTO else int(text)
+
+
 RunOption = Annotated[
     Path | None,
     typer.Option(
@@ -63,6 +77,17 @@ ClustersOption = Annotated[
         "--clusters", "-k", help="How many; default: the classes that the data set declares."
     ),
 ]
+CountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--clusters",
+        "-k",
+        metavar="K|auto",
+        callback=_counted,
+        help="How many; auto: an estimate from the features (see `spice clusters`). Default: the "
+        "classes that the data set declares.",
+    ),
+]
 ProtocolOption = Annotated[
     str | None,
     typer.Option(
@@ -82,11 +107,14 @@ TestOption = Annotated[
 RootOption = Annotated[
     str | None,
     typer.Option(
-        "--root", metavar="PATH", help="Where torchvision keeps, or is to put, its downloads."
+        "--root",
+        metavar="PATH",
+        help="Where downloads are kept, or the directory that ImageNet or Tiny-ImageNet is in.",
     ),
 ]
 SkipBadOption = Annotated[
-    bool | None, typer.Option("--skip-bad", help="Leave unreadable images out and go on.")
+    bool | None,
+    typer.Option("--skip-bad", help="Leave unreadable images out and go on, however many."),
 ]
 
 
@@ -113,6 +141,17 @@ def one_of(names: Iterable[str] | Callable[[], Iterable[str]], *flags: str, help
     return typer.Option(*flags, help=help, metavar=metavar, callback=check, autocompletion=complete)
 
 
+BalanceOption = Annotated[
+    str | None,
+    one_of(
+        ["equal", "none"],
+        "--balance",
+        help="none: clusters may be of any size; equal: as methods have it, of about one size. "
+        "Default: equal.",
+    ),
+]
+
+
 def _datasets(incomplete: str) -> list[str]:
     return [name for name in DATASETS if name.startswith(incomplete)]
 
@@ -123,6 +162,6 @@ DatasetArgument = Annotated[
         metavar="DATASET",
         autocompletion=_datasets,
         show_default=False,
-        help=f"{', '.join(DATASETS)}, or a path: a directory of images, Parquet, or .npz.",
+        help=f"{', '.join(DATASETS)}, or a path: a directory of images, Parquet, .npz, .tar.",
     ),
 ]

@@ -1,14 +1,19 @@
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spice_cli.catalog import DATASETS, STAGES
-from spice_cli.commands.begin import begin
+from spice_cli.commands.begin import place
 from spice_cli.commands.evaluate import tell
+from spice_cli.commands.family import run_family
 from spice_cli.commands.locate import RUNS, named
+from spice_cli.commands.networks import BackboneOption, WeightsOption
 from spice_cli.commands.options import (
+    AUTO,
+    BalanceOption,
     CheckpointOption,
-    ClustersOption,
+    CountOption,
     DeviceOption,
     ForceOption,
     JsonOption,
@@ -20,11 +25,16 @@ from spice_cli.commands.options import (
     SizeOption,
     SkipBadOption,
     TestOption,
+    as_count,
     one_of,
 )
-from spice_cli.commands.stage import How, run_stage
+from spice_cli.commands.pipeline import by_stage, complete, scored_stages, start
+from spice_cli.commands.pipeline_plan import Pipeline
+from spice_cli.commands.plan import show_plan
+from spice_cli.commands.pretrained import choose
+from spice_cli.commands.stage import How
 from spice_cli.console import Terminal, emit, say, show
-from spice_cli.errors import UsageError
+from spice_cli.errors import SpiceError, UsageError
 
 if TYPE_CHECKING:
     from spice_cli.run.store import Run
@@ -40,7 +50,10 @@ def run(
     ],
     run: RunOption = None,
     recipe: RecipeOption = None,
-    clusters: ClustersOption = None,
+    backbone: BackboneOption = None,
+    weights: WeightsOption = None,
+    clusters: CountOption = None,
+    balance: BalanceOption = None,
     until: Annotated[str | None, one_of(STAGES, "--until", help="Stop after this stage.")] = None,
     protocol: ProtocolOption = None,
     size: SizeOption = None,
@@ -56,6 +69,35 @@ def run(
         ),
     ] = None,
     seed: SeedOption = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            min=1,
+            help="Run N seeds, from --seed on, each in a run of its own below PATH; then print "
+            "mean and deviation, and unite their clusters in the run `consensus`.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            metavar="M",
+            min=1,
+            help="Pick settings for about so long, for images that no recipe is about. Default: "
+            "10, up to 60 for many images.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show stages, settings, time and memory, and do nothing else."
+        ),
+    ] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write no report.html at the end.")
+    ] = False,
     device: DeviceOption = "auto",
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
@@ -63,8 +105,6 @@ def run(
 ) -> None:
     """Run all stages, skipping what is up to date, and evaluate."""
     from spice_cli.settings import read_recipe, recipe_names
-    from spice_cli.stages.assignments import SCORED
-    from spice_cli.stages.evaluate import Choices, evaluate
 
     dataset = name
     path = named(run)
@@ -75,31 +115,57 @@ def run(
             raise UsageError(
                 f"recipe `{recipe}` names no data set", hint=f"spice run DATASET --recipe {recipe}"
             )
-        path = path or RUNS / recipe.rsplit("/", 1)[-1].removesuffix(".toml")
-    sets = _by_stage(set_ or [])
-    flags: dict[str, Any] = {
+        named_by = recipe.rsplit("/", 1)[-1].removesuffix(".toml")
+        path = path or RUNS / (named_by if seeds is None else f"{named_by}-seeds")
+    about: dict[str, Any] = {
         "protocol": protocol,
         "size": size,
         "test": test,
         "root": root,
         "skip_bad": skip_bad or None,
     }
-    opened = begin(dataset, path, recipe=recipe, seed=seed, flags=flags)
-    how = How(seed, device, checkpoint_seconds, force, json)
-    order = list(STAGES)
-    wanted = order[: order.index(until) + 1] if until else order
-    own = {stage: {"clusters": clusters} if stage == "self-label" else {} for stage in wanted}
-    _check(opened, own, sets)
-    for stage in wanted:
-        run_stage(opened, stage, own[stage], sets[stage], how)
-    track = Terminal()
+    how = How(seed, device, checkpoint_seconds, force, json, balance)
+    default = RUNS / f"{dataset if dataset in DATASETS else Path(dataset).resolve().stem}-seeds"
+    where = place(dataset, path) if seeds is None else (path or default) / f"seed-{seed or 0}"
+    network = choose(dataset, where, backbone, weights, recipe=recipe)
+    if network and until is None:
+        until = "self-label"
+        say("ends with `self-label`; `--until semi` trains the network on these images too")
+    plan = Pipeline(
+        dataset,
+        recipe,
+        about,
+        as_count(clusters),
+        until,
+        by_stage(set_ or []),
+        how,
+        backbone if network is None else None,
+        network,
+        clusters == AUTO,
+        minutes,
+        dry=dry_run,
+    )
+    if dry_run:
+        plan, opened = start(plan, where if seeds is not None else path, seed)
+        show_plan(plan, opened, seed, seeds or 1)
+        return
+    if seeds is None:
+        _run_once(plan, path, seed, with_report=not no_report)
+        return
+    run_family(plan, path or default, range(seed or 0, (seed or 0) + seeds))
+
+
+def _run_once(plan: Pipeline, path: Path | None, seed: int | None, *, with_report: bool) -> None:
+    from spice_cli.stages.evaluate import Choices, evaluate
+
+    plan, opened = start(plan, path, seed)
+    plan = complete(plan, opened, seed)
     scores: dict[str, dict[str, float]] = {}
     last = None
-    for scored in reversed(SCORED):
-        known = clusters or opened.manifest.data.classes or scored != "embed"
-        if scored in wanted and scored in opened.manifest.stages and known:
-            last = evaluate(opened, Choices(stage=scored, clusters=clusters), track)
-            scores[scored] = last.scores
+    for stage in scored_stages(plan, opened):
+        last = evaluate(opened, Choices(stage=stage, clusters=plan.clusters), Terminal())
+        scores[stage] = last.scores
+    json = plan.how.as_json
     if last is None:
         emit(scores if json else opened.path, as_json=json)
         return
@@ -108,34 +174,19 @@ def run(
     rows = [[s, *(f"{v[n]:.4f}" if n in v else "" for n in names)] for s, v in scores.items()]
     show(f"all stages ({last.protocol}, n = {last.images:,})", ["stage", *names], rows)
     say(f"run {opened.path}")
+    if with_report:
+        _report(opened)
     emit(scores if json else last.scores, as_json=json)
 
 
-def _check(run: "Run", own: dict[str, dict[str, Any]], sets: dict[str, list[str]]) -> None:
-    """Find what is wrong with the settings of late stages before the early ones take hours."""
-    from spice_cli.settings import stage_config
-    from spice_cli.stages.self_label import cluster_count
-    from spice_cli.stages.semi import check_init
+def _report(run: "Run") -> None:
+    """Write the run's report and name it; a run is no worse for a report that fails."""
+    from spice_cli.stages.report import report
 
-    sections = run.manifest.recipe.sections
-    configs = {s: stage_config(s, sections.get(s), own[s], sets[s]) for s in own}
-    data = run.manifest.data
-    if "self-label" in configs:
-        clusters = cluster_count(configs["self-label"].clusters, data.classes)
-        if clusters > data.train:
-            raise UsageError(f"{clusters} clusters are more than {data.train} training images")
-    if "semi" in configs:
-        check_init(configs["semi"], configs["pretrain"])
-
-
-def _by_stage(sets: list[str]) -> dict[str, list[str]]:
-    out: dict[str, list[str]] = {stage: [] for stage in STAGES}
-    for text in sets:
-        stage, dot, rest = text.partition(".")
-        if not dot or stage not in out:
-            raise UsageError(
-                f"`--set {text}` names no stage",
-                hint=f"one of {', '.join(out)}: --set semi.steps=500",
-            )
-        out[stage].append(rest)
-    return out
+    file = run.path / "report.html"
+    try:
+        report(run, file, maps=("pca",), track=Terminal())
+    except SpiceError as error:
+        say(f"no report: {error}")
+    else:
+        say(f"report {file}")

@@ -20,13 +20,14 @@ from spice_cli.commands.stage import How, finish, run_stage
 def select_reliable(
     run: RunOption = None,
     neighbors: Annotated[
-        int | None, typer.Option(help="Nearest neighbours that vote, the image among them.")
+        int | None, typer.Option(help="Nearest neighbours that vote at most, the image among them.")
     ] = None,
     agreement: Annotated[
-        float | None, typer.Option(help="Least share of them that must agree.")
+        float | None, typer.Option(help="Least share of them that must agree (spice).")
     ] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Probability that must be exceeded; 0 for any.")
+        float | None,
+        typer.Option(help="Probability that must be exceeded (spice, scan); 0 for any."),
     ] = None,
     balance: Annotated[
         str | None,
@@ -43,7 +44,11 @@ def select_reliable(
     method: Annotated[str | None, one_of(SELECTIONS, "--method", help="How to select.")] = None,
     variant: Annotated[
         str | None,
-        one_of(["code", "paper"], "--variant", help="Settings of the released code or the paper."),
+        one_of(
+            ["code", "paper"],
+            "--variant",
+            help="Settings of the released code or the paper (spice).",
+        ),
     ] = None,
     from_: FromOption = None,
     set_: SetOption = None,

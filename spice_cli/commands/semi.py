@@ -37,7 +37,8 @@ def semi(
         str | None, one_of(BACKBONES, "--backbone", help="Default: the run's own.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Confidence at which a prediction teaches (fixmatch).")
+        float | None,
+        typer.Option(help="Confidence at which a prediction teaches (fixmatch, joint)."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Labelled images an update.")] = None,
     method: Annotated[

@@ -20,6 +20,20 @@ class How:
     checkpoint_seconds: float = 20.0
     force: bool = False
     as_json: bool = False
+    balance: str | None = None
+    """`none`: clusters may be of any size."""
+
+    def flags(
+        self, run: "Run", stage: str, flags: Mapping[str, Any], sets: Sequence[str] | None
+    ) -> dict[str, Any]:
+        """Return the flags of a stage, with what follows from `balance` where they do not say."""
+        from spice_cli.settings import uneven
+
+        given = {key: value for key, value in flags.items() if value is not None}
+        if self.balance != "none":
+            return given
+        section = run.manifest.recipe.sections.get(stage)
+        return {**uneven(stage, section, given, sets or ()), **given}
 
 
 def run_stage(
@@ -38,7 +52,9 @@ def run_stage(
 
     stage = Stage(name)
     track = Terminal()
-    config = stage_config(name, run.manifest.recipe.sections.get(name), flags, sets or ())
+    section = run.manifest.recipe.sections.get(name)
+    flags = how.flags(run, name, flags, sets)
+    config = stage_config(name, section, flags, sets or (), track.say)
     seed = run.manifest.seed if how.seed is None else how.seed
     with run.lock():
         if source is not None:

@@ -10,6 +10,7 @@ def status(run: RunOption = None, json: JsonOption = False) -> None:
 
     from spice_cli.run.manifest import Stage
     from spice_cli.run.store import Run
+    from spice_cli.stages.origin import origin
 
     opened = Run.open(path)
     data = opened.manifest.data
@@ -17,7 +18,9 @@ def status(run: RunOption = None, json: JsonOption = False) -> None:
         f"{path}: {data.name}, {data.train:,} training and {data.test:,} test images, "
         f"protocol {data.protocol}, recipe {opened.manifest.recipe.name}"
     )
-    states = {name: opened.state(Stage(name)) for name in STAGES}
+    say(origin(opened))
+    asked = [Stage.ASK.value] if Stage.ASK in opened.manifest.stages else []
+    states = {name: opened.state(Stage(name)) for name in (*STAGES, *asked)}
     for name, state in states.items():
         stage = Stage(name)
         command = opened.command(stage, force=state == "broken")

@@ -35,10 +35,10 @@ SELF_LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 """(logits (..., k), target (...), temperature) -> losses (...)."""
 
 
-def mean_entropy(probs: Tensor) -> Tensor:
+def mean_entropy(probs: Tensor, floor: float = FLOOR) -> Tensor:
     """Return the entropy (...) in nats of the mean over samples of probs (..., n, k).
 
-    Largest, ln(k), where clusters are used evenly; shares are raised to at least `FLOOR`.
+    Largest, ln(k), where clusters are used evenly; shares are raised to at least `floor`.
     """
-    share = probs.mean(-2).clamp(min=FLOOR)
+    share = probs.mean(-2).clamp(min=floor)
     return -(share * share.log()).sum(-1)

@@ -21,6 +21,8 @@ class Stage(StrEnum):
     SELF_LABEL = "self-label"
     SELECT_RELIABLE = "select-reliable"
     SEMI = "semi"
+    ASK = "ask"
+    """Of a person's answers; no part of `spice run`."""
 
 
 class Data(Frozen):
@@ -31,6 +33,8 @@ class Data(Frozen):
     name: str
     train: Annotated[int, Field(ge=1)]
     test: Annotated[int, Field(ge=0)] = 0
+    unlabelled: Annotated[int, Field(ge=0)] = 0
+    """Further images, which only `pretrain` sees."""
     size: int | None = None
     """Side of an image in pixels."""
     classes: int | None = None
@@ -91,6 +95,12 @@ class Recipe(Frozen):
 
     name: str
     sections: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    reasons: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Why, where `spice run` picked the settings itself."""
+    minutes: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The time that it picked them for."""
+    until: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The last stage, where that is not `semi`."""
 
 
 class Manifest(Frozen):

@@ -36,7 +36,11 @@ class Part(NamedTuple):
 
 
 SCHEMA: dict[Stage, tuple[Part, ...]] = {
-    Stage.PRETRAIN: (Part("backbone.*"),),
+    Stage.PRETRAIN: (
+        Part("backbone.*"),
+        Part("projections", ("n", "p"), "float", "no"),
+        Part("probs", ("n", "k"), "float", "no"),
+    ),
     Stage.EMBED: (
         Part("embeddings", ("n", "d"), "float"),
         Part("weak", ("v", "n", "d"), "float", "no"),
@@ -44,6 +48,7 @@ SCHEMA: dict[Stage, tuple[Part, ...]] = {
     ),
     Stage.SELF_LABEL: (
         Part("heads.*", needed="made here"),
+        Part("model.*", needed="no"),
         Part("losses", ("h",), "float", "made here"),
         Part("probs", ("n", "k"), "float"),
     ),
@@ -54,6 +59,11 @@ SCHEMA: dict[Stage, tuple[Part, ...]] = {
     ),
     Stage.SEMI: (
         Part("model.*", needed="made here"),
+        Part("method.*", needed="no"),
+        Part("probs", ("n", "k"), "float"),
+    ),
+    Stage.ASK: (
+        Part("heads.*"),
         Part("probs", ("n", "k"), "float"),
     ),
 }

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from spice_cli.errors import InvalidError, MissingError
-from spice_cli.run import artifact, files, schema, stale
+from spice_cli.run import artifact, files, schema, siblings, stale
 from spice_cli.run.load import MANIFEST, load_manifest
 from spice_cli.run.lock import LOCK, holding
 from spice_cli.run.manifest import Data, Environment, Manifest, Recipe, Record, Stage
@@ -102,7 +102,8 @@ class Run:
         """
         record = self.record(stage)
         if reason := self.stale_because(stage):
-            mend = " && ".join(self.command(each) for each in stale.to_mend(self.manifest, stage))
+            stages = stale.to_mend(self.manifest, stage) or [stage]
+            mend = " && ".join(self.command(each) for each in stages)
             raise InvalidError(f"`{stage}` in `{self.path}` is stale: {reason}", hint=mend)
         file = artifact.locate(self.path, record)
         axes = self.axes(stage, record.inputs)
@@ -163,11 +164,15 @@ class Run:
             files.remove(artifact.checkpoint_file(self.path, stage))
         return record
 
-    def change(self, *, recipe: Recipe | None = None, seed: int | None = None) -> None:
-        """Change the recipe or the seed that stages take from now on."""
+    def change(
+        self, *, recipe: Recipe | None = None, seed: int | None = None, dry: bool = False
+    ) -> None:
+        """Change the recipe or the seed that stages take from now on; `dry`: only in memory."""
         given = {"recipe": recipe, "seed": seed}
         update = {key: value for key, value in given.items() if value is not None}
-        if any(getattr(self.manifest, key) != value for key, value in update.items()):
+        if dry:
+            self.manifest = self.manifest.model_copy(update=update)
+        elif any(getattr(self.manifest, key) != value for key, value in update.items()):
             with self.lock():
                 self._save(self.manifest.model_copy(update=update))
 
@@ -187,7 +192,10 @@ class Run:
 
     def stale_because(self, stage: Stage) -> str | None:
         """Say which input of a finished stage changed since; none where it is current."""
-        return stale.stale_because(self.manifest, stage) if stage in self.manifest.stages else None
+        if (record := self.manifest.stages.get(stage)) is None:
+            return None
+        reason = stale.stale_because(self.manifest, stage)
+        return reason or siblings.changed_because(self.path, stage, record)
 
     def state(self, stage: Stage, *, verify: bool = False) -> State:
         """Tell how a stage stands: from the size of its file, or with `verify` from its hash."""
@@ -213,8 +221,18 @@ class Run:
 
     def command(self, stage: Stage, *, force: bool = False) -> str:
         """Spell what makes a stage anew, from what it was made of the last time."""
+        if stage is Stage.ASK:
+            return f"spice ask --apply -r {self._shown}"
         record = self.manifest.stages.get(stage)
+        if record and (family := siblings.family_of(record)):
+            split = " --protocol split" if self.manifest.data.protocol == "split" else ""
+            where = files.quoted(self.path.parent)
+            data = shlex.quote(self.manifest.data.name)
+            seeds = f"--seeds {len(family.members)} --seed {record.seed}"
+            return f"spice run {data} {seeds}{split} -r {where}"
         made_of = record.config.get("from") if record and record.imported else None
+        if isinstance(made_of, dict) and "flags" in made_of:
+            return f"spice embed {made_of['flags']}{' --force' if force else ''} -r {self._shown}"
         name = made_of.get("name") if isinstance(made_of, dict) else made_of
         source = f" --from {shlex.quote(str(name))}" if name else ""
         asked = record.asked if record else {}

@@ -6,10 +6,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from spice_cli.catalog import BACKBONES, load
+from spice_cli.catalog import BACKBONES, PRETRAINED, load
 from spice_cli.config import Pretrain
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.models.backbone import Backbone
+from spice_cli.models.pretrained import Facts, Family
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 
@@ -19,12 +20,37 @@ def build(name: str, config: Pretrain, size: int) -> Backbone:
 
     Width and stem are those of the config if the backbone is, else the backbone's own.
     """
+    if name.partition("/")[0] in PRETRAINED:
+        if name != config.backbone:
+            raise UsageError(
+                f"`{name}` comes with its weights, not untrained",
+                hint=f"spice embed --backbone {name}",
+            )
+        return pretrained(name).build(facts_of(config))
     if name not in BACKBONES:
         raise UsageError(f"`{name}` is not a backbone; there are {', '.join(BACKBONES)}")
     ours = name == config.backbone
     width, stem = (config.width, config.stem) if ours else (None, "auto")
     module: Backbone = load(BACKBONES[name])(size, width=width, stem=stem)
     return module
+
+
+def pretrained(name: str) -> Family:
+    """Return a network that others trained, by its name in one of the catalogue's families."""
+    family, _, rest = name.partition("/")
+    network: Family = load(PRETRAINED[family])(rest)
+    return network
+
+
+def facts_of(config: Pretrain) -> Facts:
+    """Return what the record of a network that others trained says of it."""
+    try:
+        return Facts.model_validate(config.settings)
+    except ValidationError:
+        raise InvalidError(
+            f"there is no record of how `{config.backbone}` is built",
+            hint=f"spice embed --backbone {config.backbone}",
+        ) from None
 
 
 def pretrain_config(run: Run) -> Pretrain:

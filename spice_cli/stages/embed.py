@@ -1,5 +1,6 @@
 """Images and a backbone in, one unit-norm feature an image out."""
 
+import math
 import time
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from spice_cli.config import Embed
 from spice_cli.ops.augment import plain
+from spice_cli.ops.quality import collapsed, quality
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
@@ -56,9 +58,22 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
             "images": done,
             "seconds": round(seconds, 3),
             "images_per_second": round(done / seconds, 1),
+            **_described(job, out["embeddings"]),
         }
     )
     return out
+
+
+def _described(job: Job[Embed], embeddings: Tensor) -> dict[str, float | None]:
+    """Return what the log says of the features without labels; warn if they have collapsed."""
+    found = quality(embeddings, job.generator("quality"))
+    if collapsed(found):
+        job.track.warn(
+            f"the features have collapsed: RankMe {found['rankme']:.2f} of "
+            f"{embeddings.shape[1]} dimensions, mean cosine {found['mean_cosine']:.4f}; "
+            "what is built on them will hardly tell images apart"
+        )
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def reads(config: Embed, run: Run) -> tuple[Stage, ...]:

@@ -12,6 +12,8 @@ from spice_cli.stages.job import Job
 from spice_cli.track import Bar
 
 View = Callable[[Tensor], Tensor]
+PIXELS = 16 * 224 * 224
+"""At a time on a CPU."""
 
 
 @torch.no_grad()
@@ -26,7 +28,7 @@ def features(
 ) -> Tensor:
     """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8."""
     parts = []
-    for part in torch.split(images, batch_size):
+    for part in torch.split(images, fitting(batch_size, images)):
         pixels = view(part).contiguous(memory_format=torch.channels_last)
         with job.autocast():
             pooled = backbone(pixels)
@@ -34,6 +36,16 @@ def features(
         if bar:
             bar.advance(len(part))
     return torch.cat(parts)
+
+
+def fitting(batch_size: int, images: Tensor) -> int:
+    """Return how many images (., c, h, w) at a time: on a CPU no more than its caches are good for.
+
+    At 224 pixels 16 images at a time embed up to twice as fast as 32 and more.
+    """
+    if images.device.type != "cpu":
+        return batch_size
+    return max(1, min(batch_size, PIXELS // (images.shape[-2] * images.shape[-1])))
 
 
 def weak_view(config: Weak, generator: torch.Generator) -> View:

@@ -1,117 +1,103 @@
 """`--from FILE`: tensors made elsewhere become a stage's output."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.config import Frozen, Pretrain
-from spice_cli.errors import InvalidError, MissingError, UsageError
+from spice_cli.errors import InvalidError, UsageError
 from spice_cli.run.files import sha256
-from spice_cli.run.manifest import Data, Stage
+from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.backbone import build, fill, image_size
+from spice_cli.stages.arrays import embeddings_of, read
+from spice_cli.stages.backbone import image_size
 from spice_cli.stages.perform import environment
+from spice_cli.stages.weights import Weights, backbone_tensors, find
 from spice_cli.track import Track
 
 IGNORED = -100
 """The label of an image without one, in the reference's label files."""
-
-
-def read(file: Path) -> dict[str, Tensor]:
-    """Read a `.safetensors` file, or the one array of an `.npy` file under the name ``""``."""
-    if not file.is_file():
-        raise MissingError(f"there is no file `{file}`")
-    try:
-        if file.suffix == ".npy":
-            array = np.load(file, allow_pickle=False)
-            if array.dtype.kind not in "fiu":
-                raise InvalidError(f"`{file}` holds {array.dtype}, not numbers")
-            array = array.astype(array.dtype.newbyteorder("="))
-            return {"": torch.from_numpy(np.ascontiguousarray(array))}
-        return dict(load_file(file))
-    except (SafetensorError, ValueError, OSError, EOFError) as error:
-        raise InvalidError(
-            f"`{file}` cannot be read: {str(error).splitlines()[0]}",
-            hint="`--from` takes `.safetensors` and `.npy`",
-        ) from None
-
-
-def embeddings_of(file: Path) -> dict[str, Tensor]:
-    """Read embeddings (n, d) made elsewhere, scaled to unit rows."""
-    tensors = read(file)
-    if "" in tensors:
-        tensors = {"embeddings": tensors[""]}
-    found = tensors.get("embeddings")
-    if found is None:
-        raise InvalidError(
-            f"`{file}` has no tensor `embeddings`, only {', '.join(f'`{k}`' for k in tensors)}"
-        )
-    if found.ndim != 2 or len(found) < 2 or not found.shape[1]:
-        raise InvalidError(f"`embeddings` in `{file}` is {tuple(found.shape)}, not (n, d)")
-    kept = {k: v for k, v in tensors.items() if k in {"embeddings", "weak", "strong"}}
-    out = {}
-    for name, tensor in kept.items():
-        rows = tensor.float()
-        if not bool(rows.isfinite().all()):
-            raise InvalidError(f"`{name}` in `{file}` has values that are not finite")
-        if not bool(rows.norm(dim=-1).gt(0).all()):
-            raise InvalidError(f"`{name}` in `{file}` has rows of zeros, which have no direction")
-        out[name] = F.normalize(rows, dim=-1)
-    return out
-
-
-def describe_embeddings(file: Path) -> Data:
-    """Return what a manifest records of a run that begins with embeddings."""
-    return Data(
-        spec=None,
-        name=file.stem,
-        train=len(embeddings_of(file)["embeddings"]),
-        fingerprint=sha256(file),
-    )
+OWN = (("ours", "backbone."), ("ours", ""))
+"""Where the network is in what a run's own `pretrain` left, with or without its prefix."""
 
 
 def adopt(run: Run, stage: Stage, file: Path, config: Frozen, *, seed: int, track: Track) -> None:
     """Check a file made elsewhere and record it as what the stage left."""
+    if stage is Stage.PRETRAIN:
+        assert isinstance(config, Pretrain)
+        adopt_backbone(run, find(file), config, seed=seed, track=track)
+        return
     convert = {
-        Stage.PRETRAIN: _weights,
-        Stage.EMBED: lambda file, run, config: embeddings_of(file),
+        Stage.EMBED: lambda file, run: embeddings_of(file),
         Stage.SELF_LABEL: _probs,
         Stage.SELECT_RELIABLE: _reliable,
         Stage.SEMI: _probs,
     }[stage]
-    tensors: dict[str, Tensor] = convert(file, run, config)
+    _record(run, stage, file, convert(file, run), {}, seed=seed)
+    track.say(f"`{stage}` taken from {file}")
+
+
+def adopt_backbone(
+    run: Run,
+    weights: Weights,
+    config: Pretrain,
+    *,
+    seed: int,
+    track: Track,
+    asked: Mapping[str, JsonValue] | None = None,
+) -> None:
+    """Record a network found in a file as what `pretrain` left; it must fit the config's backbone.
+
+    What a run's own artifact holds beside it about as many images comes along. `asked` are the
+    settings without which it would not fit.
+    """
+    n = run.manifest.data.train + run.manifest.data.test
+    also = {
+        name: weights.tensors[name]
+        for name in ("projections", "probs")
+        if (weights.network.layout, weights.network.prefix) in OWN
+        and name in weights.tensors
+        and weights.tensors[name].shape[:1] == (n,)
+    }
+    tensors = backbone_tensors(weights, config, image_size(run)) | also
+    settings = config.model_dump(mode="json")
+    _record(run, Stage.PRETRAIN, weights.file, tensors, settings, seed=seed, asked=asked)
+    prefix = weights.network.prefix.removesuffix(".")
+    left = weights.left_out(taken=also)
+    track.say(
+        f"`pretrain` taken from {weights.file}"
+        + (f", the network under `{prefix}`" if prefix else "")
+        + (f"; left out: {left}" if left else "")
+    )
+
+
+def _record(
+    run: Run,
+    stage: Stage,
+    file: Path,
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, JsonValue],
+    *,
+    seed: int,
+    asked: Mapping[str, JsonValue] | None = None,
+) -> None:
     run.write(
         stage,
         tensors,
-        config={
-            **(config.model_dump(mode="json") if stage is Stage.PRETRAIN else {}),
-            "from": {"name": str(file.resolve()), "sha256": sha256(file)},
-        },
+        config={**config, "from": {"name": str(file.resolve()), "sha256": sha256(file)}},
+        asked=asked,
         inputs=run.inputs(),
         seed=seed,
         environment=environment(torch.device("cpu"), "fp32"),
         seconds=0.0,
         imported=True,
     )
-    track.say(f"`{stage}` taken from {file}")
 
 
-def _weights(file: Path, run: Run, config: Pretrain) -> dict[str, Tensor]:
-    tensors = read(file)
-    if not any(name.startswith("backbone.") for name in tensors):
-        tensors = {f"backbone.{name}": tensor for name, tensor in tensors.items()}
-    tensors = {k: v for k, v in tensors.items() if k.startswith("backbone.")}
-    fill(build(config.backbone, config, image_size(run)), tensors, "backbone.")
-    return tensors
-
-
-def _probs(file: Path, run: Run, config: Any) -> dict[str, Tensor]:
+def _probs(file: Path, run: Run) -> dict[str, Tensor]:
     tensors = read(file)
     if "" in tensors:
         tensors = {"probs": tensors[""].float()}
@@ -120,7 +106,7 @@ def _probs(file: Path, run: Run, config: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def _reliable(file: Path, run: Run, config: Any) -> dict[str, Tensor]:
+def _reliable(file: Path, run: Run) -> dict[str, Tensor]:
     """Take `index` and `label`, or the reference's vector with -100 for images without a label."""
     tensors = read(file)
     if "" not in tensors:

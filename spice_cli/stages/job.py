@@ -130,10 +130,16 @@ class Work:
 
 def check_shares(stage: Stage, counts: Tensor, *, hint: str, limit: float = 0.9) -> None:
     """Raise if one cluster holds more than `limit` of the images; counts (k,)."""
-    share = float(counts.max() / counts.sum())
+    check_share(stage, float(counts.max() / counts.sum()), len(counts), hint=hint, limit=limit)
+
+
+def check_share(
+    stage: Stage, share: float, clusters: int, *, hint: str, limit: float = 0.9
+) -> None:
+    """Raise if the largest cluster's share of the images is more than `limit`."""
     if share > limit:
         raise CollapsedError(
-            f"`{stage}` collapsed: one of {len(counts)} clusters holds {share:.0%} of the images",
+            f"`{stage}` collapsed: one of {clusters} clusters holds {share:.0%} of the images",
             hint=hint,
         )
 

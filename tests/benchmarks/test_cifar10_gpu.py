@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.cifar10_gpu import GOALS, PARTS, parse, plan, summary
 from spice_cli.catalog import STAGES
-from spice_cli.commands.run import _by_stage
+from spice_cli.commands.pipeline import by_stage
 from spice_cli.settings import read_recipe, stage_config
 
 COMMON = ["images", "--reliable", "labels.npy", "--test", "test.parquet"]
@@ -20,7 +20,7 @@ def test_every_setting_of_every_step_is_one_that_the_program_knows(more: list[st
         command, given = step.arguments[0], sets(step.arguments)
         if command == "run":
             recipe = read_recipe("cifar10")
-            for stage, own in _by_stage(given).items():
+            for stage, own in by_stage(given).items():
                 stage_config(stage, recipe.get(stage), {}, own)
         elif command in STAGES:
             stage_config(command, None, {}, given)

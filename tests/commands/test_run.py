@@ -220,15 +220,14 @@ def test_split_without_test_images_is_refused(spice: Spice, pictures: Path) -> N
     assert not Path("runs").exists()
 
 
-def test_unreadable_images_stop_the_load_unless_they_are_skipped(
-    spice: Spice, pictures: Path
-) -> None:
+def test_unreadable_images_are_left_out_and_listed(spice: Spice, pictures: Path) -> None:
     (pictures / "05.png").write_bytes(b"\x89PNG not")
     Path("small.toml").write_text(SMALL)
     line = ["run", pictures, "--recipe", "small.toml", "-k", 2, "--until", "embed"]
-    result = spice(*line, code=4)
+    result = spice(*line)
+    assert "left out 1 of" in result.stderr
     assert "05.png" in result.stderr
-    assert "--skip-bad" in result.stderr
-    spice(*line, "--skip-bad")
+    assert "1 cannot be read, and are left out: `05.png`" in result.stderr
+    assert "checked" not in spice(*line).stderr
     assert manifest(Path("runs/pictures"))["data"]["bad"] == ["05.png"]
     assert "1 unreadable images left out" in spice("evaluate", "-k", 2).stderr

@@ -87,6 +87,10 @@ def test_information_and_pair_metrics_equal_scikit_learns(drawn: tuple[Tensor, T
     assert metrics.adjusted_mutual_information(predicted, target) == pytest.approx(
         sk.adjusted_mutual_info_score(t, p), abs=1e-9
     )
+    assert metrics.v_measure(predicted, target) == pytest.approx(sk.v_measure_score(t, p), abs=1e-9)
+    assert metrics.fowlkes_mallows_index(predicted, target) == pytest.approx(
+        sk.fowlkes_mallows_score(t, p), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,8 @@ def test_degenerate_labellings_score_as_in_scikit_learn(
     for ours, theirs in (
         (metrics.adjusted_rand_index, sk.adjusted_rand_score),
         (metrics.adjusted_mutual_information, sk.adjusted_mutual_info_score),
+        (metrics.v_measure, sk.v_measure_score),
+        (metrics.fowlkes_mallows_index, sk.fowlkes_mallows_score),
     ):
         assert ours(p, t) == pytest.approx(theirs(target, predicted), abs=1e-9)
 
@@ -123,6 +129,8 @@ def test_no_samples_score_one_everywhere() -> None:
         metrics.normalized_mutual_information,
         metrics.adjusted_rand_index,
         metrics.adjusted_mutual_information,
+        metrics.v_measure,
+        metrics.fowlkes_mallows_index,
     ):
         assert metric(NONE, NONE) == 1.0
     assert metrics.match(NONE, NONE) == {}

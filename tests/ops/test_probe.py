@@ -10,7 +10,12 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from spice_cli.ops.probe import knn_accuracy, leave_one_out
+from spice_cli.ops.probe import (
+    knn_accuracy,
+    leave_one_out,
+    neighbor_purity,
+    purity_without_itself,
+)
 
 
 def points(n: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -67,3 +72,24 @@ def test_agrees_with_scikit_learn_on_digits(monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_sample_cannot_be_left_out() -> None:
     with pytest.raises(ValueError, match="at least two samples"):
         leave_one_out(*points(1, 0))
+    with pytest.raises(ValueError, match="at least two samples"):
+        purity_without_itself(*points(1, 0))
+
+
+def slow_purity(bank: Tensor, bank_y: Tensor, query: Tensor, label: int, k: int) -> float:
+    similar = F.cosine_similarity(bank.double(), query.double()[None]).tolist()
+    near = sorted(range(len(bank)), key=lambda i: -similar[i])[:k]
+    return sum(int(bank_y[i]) == label for i in near) / len(near)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 25), st.integers(1, 30), st.integers(0, 10**6))
+def test_purity_is_the_mean_share_of_neighbours_of_the_class(n: int, k: int, seed: int) -> None:
+    (x, y), (queries, truth) = points(n, seed), points(9, seed + 1)
+    across = [slow_purity(x, y, q, int(t), k) for q, t in zip(queries, truth, strict=True)]
+    assert neighbor_purity(x, y, queries, truth, k=k) == pytest.approx(sum(across) / 9)
+    within = []
+    for i in range(n):
+        rest = [j for j in range(n) if j != i]
+        within.append(slow_purity(x[rest], y[rest], x[i], int(y[i]), k))
+    assert purity_without_itself(x, y, k=k) == pytest.approx(sum(within) / n)

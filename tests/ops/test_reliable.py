@@ -7,10 +7,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spice_cli.ops.neighbors import nearest
-from spice_cli.ops.reliable import Reliable, consistency, counts, locally_consistent
+from spice_cli.ops.reliable import Reliable, consistency, counts, select
+from spice_cli.ops.reliable import locally_consistent as judge
 
 PAPER = {"agreement": 0.95, "strict": True, "confidence": 0.0, "balance": "none"}
 CODE = {"agreement": 0.99, "strict": False, "confidence": 0.99, "balance": "smallest"}
+
+
+def locally_consistent(
+    neighbors: Tensor, probs: Tensor, *, agreement: float, strict: bool, confidence: float, **rest
+) -> Reliable:
+    verdict = judge(neighbors, probs, agreement=agreement, strict=strict, confidence=confidence)
+    return select(verdict, probs, **rest)
 
 
 def seeded() -> torch.Generator:

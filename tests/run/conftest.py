@@ -34,6 +34,7 @@ def artifact(stage: Stage, seed: int = 0) -> dict[str, Tensor]:
             "consistency": torch.rand(TRAIN, generator=g),
         },
         Stage.SEMI: {"model.fc.bias": torch.randn(3, generator=g), "probs": probs},
+        Stage.ASK: {"heads.weight1": torch.randn(1, 4, 5, generator=g), "probs": probs},
     }[stage]
 
 
@@ -43,6 +44,7 @@ READS: dict[Stage, tuple[Stage, ...]] = {
     Stage.SELF_LABEL: (Stage.EMBED,),
     Stage.SELECT_RELIABLE: (Stage.EMBED, Stage.SELF_LABEL),
     Stage.SEMI: (Stage.PRETRAIN, Stage.SELECT_RELIABLE),
+    Stage.ASK: (Stage.SEMI,),
 }
 
 

@@ -11,18 +11,19 @@ Write = Callable[..., Record]
 
 
 def test_nothing_is_stale_in_a_run_done_in_order(whole: Run) -> None:
-    assert [stale_because(whole.manifest, stage) for stage in Stage] == [None] * 5
-    assert [whole.state(stage) for stage in Stage] == ["done"] * 5
+    assert [stale_because(whole.manifest, stage) for stage in Stage] == [None] * 6
+    assert [whole.state(stage) for stage in Stage] == ["done"] * 6
 
 
 def test_redoing_a_stage_to_the_same_bytes_makes_nothing_stale(whole: Run, write: Write) -> None:
     write(whole, Stage.EMBED)
-    assert [whole.state(stage) for stage in Stage] == ["done"] * 5
+    assert [whole.state(stage) for stage in Stage] == ["done"] * 6
 
 
 def test_a_changed_stage_makes_all_that_follows_stale(whole: Run, write: Write) -> None:
     write(whole, Stage.EMBED, seed=1)
-    assert [whole.state(stage) for stage in Stage] == ["done", "done", "stale", "stale", "stale"]
+    states = [whole.state(stage) for stage in Stage]
+    assert states == ["done", "done", "stale", "stale", "stale", "stale"]
     assert whole.stale_because(Stage.SELF_LABEL) == "`embed` changed"
     assert whole.stale_because(Stage.SEMI) == "`embed` changed, which `select-reliable` read"
     assert to_mend(whole.manifest, Stage.SEMI) == ["self-label", "select-reliable", "semi"]

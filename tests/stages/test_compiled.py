@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from spice_cli.methods.moco import MoCo
+from spice_cli.methods.plan import Plan
 from spice_cli.methods.simclr import SimCLR
 from spice_cli.models.resnet import small
 from spice_cli.stages.compiled import LONG, compiled
+
+PLAN = Plan(images=80, clusters=None, batch=8, epochs=1, steps=10)
 
 
 @pytest.fixture(autouse=True)
@@ -22,15 +25,16 @@ def build(name: str = "simclr") -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         if name == "simclr":
-            return SimCLR(small(8, width=4), SimCLR.Config())
+            return SimCLR(small(8, width=4), SimCLR.Config(), PLAN)
         settings = MoCo.Config(queue=32, dim=8, splits=2, symmetric=True)
-        return MoCo(small(8, width=4), settings)
+        return MoCo(small(8, width=4), settings, PLAN)
 
 
 def loss_of(model: nn.Module, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     with torch.autocast("cpu", torch.bfloat16):
-        return model(torch.randn(2, 8, 3, 8, 8, generator=generator), generator)
+        views = torch.randn(2, 8, 3, 8, 8, generator=generator)
+        return model(views, torch.arange(8), generator)
 
 
 def train(model: nn.Module, seeds: range) -> list[float]:

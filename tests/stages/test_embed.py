@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 from spice_cli.ops.augment import plain
+from spice_cli.ops.quality import mean_cosine, rankme
+from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
 
@@ -65,3 +67,33 @@ def test_heads_read_the_backbone_only_for_live_views(
     spice("self-label", "-r", copied, "--epochs", 1)
     stages = json.loads((copied / "run.json").read_text())["stages"]
     assert ("pretrain" in stages["self-label"]["inputs"]) is backbone
+
+
+def test_the_log_says_how_far_features_spread(finished: Path) -> None:
+    line = json.loads((finished / "embed.jsonl").read_text())
+    embeddings = load_file(finished / "embed.safetensors")["embeddings"]
+    assert line["rankme"] == pytest.approx(rankme(embeddings))
+    assert line["mean_cosine"] == pytest.approx(mean_cosine(embeddings))
+
+
+def test_features_that_no_longer_tell_images_apart_are_warned_about(
+    spice: Spice, copied: Path
+) -> None:
+    run = Run.open(copied)
+    record = run.record(Stage.PRETRAIN)
+    tensors = run.read(Stage.PRETRAIN)
+    for name, tensor in tensors.items():
+        if name.endswith((".weight", ".bias")):
+            tensors[name] = torch.full_like(tensor, float(name.endswith(".bias")))
+    run.write(
+        Stage.PRETRAIN,
+        tensors,
+        config=record.config,
+        inputs=record.inputs,
+        seed=record.seed,
+        environment=record.environment,
+        seconds=1.0,
+    )
+    result = spice("embed", "-r", copied)
+    assert "warning: the features have collapsed: RankMe 1.0" in result.stderr
+    assert result.stderr.count("warning") == 1

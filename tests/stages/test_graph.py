@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spice_cli.config import SelfLabel
-from spice_cli.heads.spice import Spice
+from spice_cli.heads.spice_config import SpiceConfig
+from spice_cli.heads.spice_rounds import Rounds
 from spice_cli.stages.graph import WARM_UP, graphed
 
 CUDA = torch.device("cuda")
@@ -95,11 +96,11 @@ def test_a_failed_capture_is_told_once_and_the_step_goes_on(
     assert "more" not in warning
 
 
-def heads(wrap: Callable[..., Any]) -> tuple[Spice, Tensor, torch.Generator]:
+def heads(wrap: Callable[..., Any]) -> tuple[Rounds, Tensor, torch.Generator]:
     generator = torch.Generator(CUDA).manual_seed(0)
     x = torch.randn(300, 16, generator=generator, device=CUDA)
     config = SelfLabel(heads=4, batch_size=50)
-    return Spice(16, 3, config, generator, wrap=wrap), F.normalize(x), generator
+    return Rounds(16, 3, config, SpiceConfig(), generator, wrap=wrap), F.normalize(x), generator
 
 
 @needs_gpu

@@ -1,0 +1,61 @@
+"""Images or embeddings as Python has them, put where a run finds them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from spice_cli.config import DataSpec
+from spice_cli.data.encoded import decode_all
+from spice_cli.errors import UsageError
+from spice_cli.run.files import naming, replacing
+from spice_cli.track import Track
+
+Images = np.ndarray | Tensor | str | Path | Sequence[str | Path] | Sequence[np.ndarray]
+
+
+def stored(images: Images, folder: Path, size: int | None, track: Track) -> Path:
+    """Return where the images are: what was named, or a file in the folder that holds them.
+
+    `embeddings.npy` holds embeddings, `images.npz` pixels.
+
+    Raises:
+        UsageError: they are neither images nor embeddings.
+        InvalidError: a file cannot be read, or nothing may be written there.
+    """
+    if isinstance(images, str | Path):
+        return Path(images)
+    array = _array(images, size, track)
+    embeddings = array.ndim == 2
+    if array.ndim not in (2, 3, 4) or array.dtype.kind not in "fiu" or not array.size:
+        raise UsageError(
+            f"`images` has shape {array.shape} and dtype {array.dtype}: it is neither images "
+            "(n, h, w), (n, h, w, c), (n, c, h, w) nor embeddings (n, d)"
+        )
+    file = folder / ("embeddings.npy" if embeddings else "images.npz")
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as partial, partial.open("wb") as stream:
+        if embeddings:
+            np.save(stream, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+        else:
+            np.savez(stream, images=array)
+    return file
+
+
+def _array(images: Any, size: int | None, track: Track) -> np.ndarray:
+    if isinstance(images, Tensor):
+        return images.detach().cpu().numpy()
+    if isinstance(images, list | tuple) and images and isinstance(images[0], str | Path):
+        files = [Path(each) for each in images]
+        spec = DataSpec(name="the files given", size=size)
+        items = [(str(file), file) for file in files]
+        return decode_all(lambda: items, len(items), len(items), spec, track.say).images.numpy()
+    try:
+        return np.asarray(images)
+    except ValueError:
+        raise UsageError(
+            "`images` are arrays of several shapes: give paths, or resize them"
+        ) from None

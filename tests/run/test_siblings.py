@@ -1,0 +1,42 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Spice = Callable[..., Any]
+
+
+@pytest.fixture
+def united(finished: Path, tmp_path: Path) -> Path:
+    """A run whose `semi` was made of the `semi` of two runs beside it."""
+    for name in ("seed-0", "seed-1", "both"):
+        shutil.copytree(finished, tmp_path / "family" / name)
+    run = tmp_path / "family" / "both"
+    content = json.loads((run / "run.json").read_text())
+    record = content["stages"]["semi"]
+    members = {"seed-0": record["sha256"], "seed-1": record["sha256"]}
+    content["stages"] = {"semi": record | {"inputs": {}, "config": {"from": {"members": members}}}}
+    (run / "run.json").write_text(json.dumps(content))
+    return run
+
+
+def test_it_is_current_while_the_others_are_as_they_were(spice: Spice, united: Path) -> None:
+    assert json.loads(spice("status", "-r", united, "--json").stdout)["semi"] == "done"
+    spice("evaluate", "-r", united)
+
+
+def test_it_is_stale_once_one_of_them_changed(spice: Spice, united: Path) -> None:
+    spice("semi", "-r", united.parent / "seed-1", "--set", "steps=2")
+    assert json.loads(spice("status", "-r", united, "--json").stdout)["semi"] == "stale"
+    refused = spice("evaluate", "-r", united, code=4).stderr
+    assert "stale: `semi` of `seed-1` changed" in refused
+    assert f"hint: spice run digits --seeds 2 --seed 0 -r {united.parent}\n" in refused
+
+
+def test_runs_that_are_gone_do_not_count(spice: Spice, united: Path) -> None:
+    shutil.rmtree(united.parent / "seed-0")
+    shutil.move(united, "alone")
+    spice("evaluate", "-r", "alone")
