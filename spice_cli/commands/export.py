@@ -47,7 +47,7 @@ def export(
     All images of the run are written, those that were trained on and those that were not, with the
     names, merges and splits that you made. A network takes RGB pixels in 0 to 1, resized as the
     run's images are, as `pixels` (batch, 3, side, side), and says `probs`, `embedding` and
-    `cluster`; it is compared with ours on 256 images before it is written.
+    `cluster`; it is compared with ours on images of the run before it is written.
     """
     path = locate(run)
 
@@ -97,4 +97,4 @@ def _network(
     if found is None:
         warn("not compared with ours, for which onnxruntime is needed: pip install onnxruntime")
     else:
-        say(f"wrote {output}: on 256 images it differs from ours by {found:.1e} at most")
+        say(f"wrote {output}: it differs from ours by {found:.1e} at most, on up to 256 images")

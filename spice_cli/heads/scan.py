@@ -21,7 +21,7 @@ from spice_cli.heads.apply import Chosen, linear
 from spice_cli.heads.quality import quality
 from spice_cli.heads.scan_confident import ConfidentStep
 from spice_cli.heads.scan_config import ScanConfig
-from spice_cli.heads.scan_network import BATCH, ROWS, Network, linear_heads, make_optimizer
+from spice_cli.heads.scan_network import Network, linear_heads, make_optimizer, plain_logits
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
 from spice_cli.ops.scan import scan_loss, selection_loss
 
@@ -114,7 +114,7 @@ class Scan:
             self.optimizer.step()
             total += losses.detach().mean()
             advance(self.size)
-        logits = self._logits(self.network, len(self.near))
+        logits = plain_logits(self.source, self.network, len(self.near))
         losses = torch.stack([selection_loss(head, self.chosen_by) for head in logits])
         if losses.min() < self.best.losses.min():
             self.best.load_state_dict({**self.network.state_dict(), "losses": losses})
@@ -129,7 +129,7 @@ class Scan:
         if self.second:
             probs, model = self.second.result()
         else:
-            logits = self._logits(best, len(self.source.everything))
+            logits = plain_logits(self.source, best, len(self.source.everything))
             probs, model = logits[best.losses.argmin()].softmax(1), best.classifier()
         return Result(probs, best.losses, state | model)
 
@@ -145,13 +145,3 @@ class Scan:
         if self.network.backbone is None or self.pixels is None:
             return self.source.strong(rows, generator)
         return self.pixels.strong(self.pixels.images[rows], generator)
-
-    @torch.no_grad()
-    def _logits(self, network: Network, count: int) -> Tensor:
-        """Logits (h, count, k) of the first images, seen plainly."""
-        network.eval()
-        if network.backbone is None or self.pixels is None:
-            rows = torch.split(self.source.everything[:count], ROWS)
-            return torch.cat([network(part) for part in rows], 1)
-        images = torch.split(self.pixels.images[:count], BATCH)
-        return torch.cat([network(self.pixels.plain(part)) for part in images], 1)

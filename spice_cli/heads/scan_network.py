@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spice_cli.heads.linear import LinearHeads
 from spice_cli.heads.scan_config import Optimizer
+from spice_cli.heads.source import Source
 from spice_cli.models.backbone import Backbone
 from spice_cli.models.classifier import Classifier
 
@@ -88,3 +89,14 @@ def make_optimizer(
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Compute in bf16 where that is the type of products."""
     return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+@torch.no_grad()
+def plain_logits(source: Source, network: Network, count: int) -> Tensor:
+    """Return the logits (h, count, k) of the first images, seen plainly."""
+    network.eval()
+    if network.backbone is None or source.pixels is None:
+        rows = torch.split(source.everything[:count], ROWS)
+        return torch.cat([network(part) for part in rows], 1)
+    images = torch.split(source.pixels.images[:count], BATCH)
+    return torch.cat([network(source.pixels.plain(part)) for part in images], 1)

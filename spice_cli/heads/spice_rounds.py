@@ -11,7 +11,7 @@ from torch import Tensor
 from spice_cli.config import SelfLabel
 from spice_cli.heads.perceptrons import Heads
 from spice_cli.heads.spice_config import SpiceConfig
-from spice_cli.heads.spice_sizes import Sizes, labels_by, shares_of
+from spice_cli.heads.spice_sizes import Sizes, by_cluster, labels_by, shares_of
 from spice_cli.ops.losses import SELF_LABEL_LOSSES, mean_entropy
 from spice_cli.ops.pseudo_labels import prototype_labels
 from spice_cli.ops.sized_labels import Labelled
@@ -118,7 +118,7 @@ class Rounds:
         for own, each in zip(logits, probs, strict=True):
             rows, label = self._own_labels(embeddings, each[None])
             found = self.loss(own[rows[0]], label[0], self.own.temperature)
-            loss = found.mean() if self.sizes is None else _by_cluster(found, label[0], each)
+            loss = found.mean() if self.sizes is None else by_cluster(found, label[0], each)
             if self.own.entropy:
                 loss = loss - self.own.entropy * mean_entropy(each)
             losses.append(loss)
@@ -140,15 +140,3 @@ def _spread(index: Tensor) -> Labelled:
     _, clusters, quota = index.shape
     label = torch.arange(clusters, device=index.device).repeat_interleave(quota)
     return Labelled(index.flatten(1), label[None])
-
-
-def _by_cluster(losses: Tensor, label: Tensor, probs: Tensor) -> Tensor:
-    """Return the mean over clusters of the mean loss of each, from losses and labels (m,).
-
-    Else large clusters would speak for all, and one that swallowed others would look best.
-    """
-    sums, counts = losses.new_zeros(2, probs.shape[1])
-    sums.index_add_(0, label, losses)
-    counts.index_add_(0, label, torch.ones_like(losses))
-    mean: Tensor = (sums / counts.clamp_min(1)).mean()
-    return mean

@@ -61,3 +61,15 @@ def shares_of(probs: Tensor) -> Tensor:
     counts = probs.new_zeros(heads, k)
     guess = probs.argmax(2)
     return counts.scatter_add_(1, guess, torch.ones_like(guess, dtype=counts.dtype)) / n
+
+
+def by_cluster(losses: Tensor, label: Tensor, probs: Tensor) -> Tensor:
+    """Return the mean over clusters of the mean loss of each, from losses and labels (m,).
+
+    Else large clusters would speak for all, and one that swallowed others would look best.
+    """
+    sums, counts = losses.new_zeros(2, probs.shape[1])
+    sums.index_add_(0, label, losses)
+    counts.index_add_(0, label, torch.ones_like(losses))
+    mean: Tensor = (sums / counts.clamp_min(1)).mean()
+    return mean

@@ -14,7 +14,6 @@ updates and a teacher remembers one epoch, small sets have fewer neighbours.
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import ClassVar
 
 import torch
@@ -29,6 +28,7 @@ from spice_cli.heads.perceptrons import Heads
 from spice_cli.heads.quality import quality
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
 from spice_cli.heads.temi_config import LEAST, TemiConfig
+from spice_cli.heads.temi_couple import Couple
 
 
 class Temi:
@@ -119,27 +119,6 @@ class Temi:
     def _teacher(self, x: Tensor) -> list[Tensor]:
         """Logits (h, rows, k) of some rows at a time."""
         return [self.heads.teacher(rows) for rows in torch.split(x, 4096)]
-
-
-class Couple(nn.Module):
-    """Students, the teachers that follow them, their mean outputs (h, k) and losses (h,)."""
-
-    shares: Tensor
-    losses: Tensor
-
-    def __init__(self, student: nn.Module, source: Source, heads: int) -> None:
-        super().__init__()
-        self.student = student
-        self.teacher = deepcopy(student).requires_grad_(False)
-        new = source.embeddings.new_full
-        self.register_buffer("shares", new((heads, source.clusters), 1 / source.clusters))
-        self.register_buffer("losses", new((heads,), torch.inf))
-
-    @torch.no_grad()
-    def follow(self, ema: float) -> None:
-        """Move the teachers towards the students."""
-        for old, new in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
-            old.lerp_(new, 1 - ema)
 
 
 def _student(source: Source, heads: int, own: TemiConfig, generator: torch.Generator) -> nn.Module:

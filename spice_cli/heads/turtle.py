@@ -39,6 +39,7 @@ from spice_cli.heads.linear import LinearHeads, unit_weights
 from spice_cli.heads.quality import quality
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
 from spice_cli.heads.turtle_config import TurtleConfig
+from spice_cli.heads.turtle_parts import Scores, adam, forget, logits_of
 
 
 class Turtle:
@@ -64,8 +65,8 @@ class Turtle:
         self.task = [LinearHeads(weight, source.dtype) for weight in starts]
         self.classifiers = [LinearHeads(weight, source.dtype) for weight in none]
         self.scores = Scores(torch.full((restarts,), torch.inf, device=generator.device))
-        self.outer = _adam(self.task, config.lr)
-        self.inner = _adam(self.classifiers, own.inner_lr or config.lr)
+        self.outer = adam(self.task, config.lr)
+        self.inner = adam(self.classifiers, own.inner_lr or config.lr)
         self.parts: Parts = {
             "task": nn.ModuleList(self.task),
             "classifiers": nn.ModuleList(self.classifiers),
@@ -128,15 +129,15 @@ class Turtle:
     def _step(self, *spaces: Tensor) -> Tensor:
         """Fit the classifiers to the labels of rows (b, d_i), then move these; losses (h,)."""
         with torch.no_grad():
-            labels = task_labels(_logits(self.task, spaces))
+            labels = task_labels(logits_of(self.task, spaces))
             if not self.own.warm:
-                _forget(self.inner)
+                forget(self.inner)
             for _ in range(self.own.inner):
                 for classifier, rows in zip(self.classifiers, spaces, strict=True):
                     classifier.fit(rows, residual(classifier(rows), labels))
                 self.inner.step()
-            predicted = _logits(self.classifiers, spaces)
-        losses = outer_loss(task_labels(_logits(self.task, spaces)), predicted, self.own.gamma)
+            predicted = logits_of(self.classifiers, spaces)
+        losses = outer_loss(task_labels(logits_of(self.task, spaces)), predicted, self.own.gamma)
         self.outer.zero_grad()
         torch.autograd.backward(losses.sum())
         self.outer.step()
@@ -146,31 +147,4 @@ class Turtle:
     def _labels(self, spaces: Sequence[Tensor]) -> list[Tensor]:
         """Labels (h, rows, k) of some rows at a time."""
         blocks = zip(*(torch.split(x, 4096) for x in spaces), strict=True)
-        return [task_labels(_logits(self.task, rows)) for rows in blocks]
-
-
-class Scores(nn.Module):
-    """The losses (h,) that restarts are chosen by."""
-
-    losses: Tensor
-
-    def __init__(self, losses: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("losses", losses)
-
-
-def _adam(maps: Sequence[LinearHeads], rate: float) -> torch.optim.Adam:
-    weights = [weight for each in maps for weight in each.parameters()]
-    return torch.optim.Adam(weights, lr=rate, fused=True, capturable=weights[0].is_cuda)
-
-
-def _logits(maps: Sequence[LinearHeads], spaces: Sequence[Tensor]) -> list[Tensor]:
-    return [each(rows) for each, rows in zip(maps, spaces, strict=True)]
-
-
-def _forget(optimizer: torch.optim.Optimizer) -> None:
-    """Set weights and moments back to nothing, without waiting for the device."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    moments = [value for state in optimizer.state.values() for value in state.values()]
-    for tensor in (*weights, *moments):
-        tensor.zero_()
+        return [task_labels(logits_of(self.task, rows)) for rows in blocks]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spice_cli.catalog import DATASETS
 from spice_cli.data.decode import dimensions
+from spice_cli.data.root import root_of
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.run.files import naming, write_text
 from spice_cli.run.manifest import Stage
@@ -58,7 +60,8 @@ def labelled(run: Run, stage: Stage | None, clusters: int | None, track: Track) 
     loaded = images_of(run, track.say) if data.spec is not None else None
     if loaded is None or loaded.paths is None:
         return Labelled(found, tuple(map(str, range(len(found.cluster)))), None, data.size)
-    root = Path(data.name)
+    assert data.spec is not None
+    root = root_of(data.spec) if data.name in DATASETS else Path(data.name)
     files = tuple(root / path for path in loaded.paths) if root.is_dir() else None
     lie = files is not None and files[0].is_file()
     return Labelled(found, loaded.paths, files if lie else None, data.size)

@@ -151,7 +151,7 @@ def test_the_exported_program_says_what_ours_says(spice: Spice, copied: Path, ed
         spice("merge", 0, 1, "-r", copied)
         spice("split", 2, "-r", copied)
     result = spice("export", "--to", "program", "-o", "x.pt2", "-r", copied)
-    assert "on 256 images it differs from ours by" in result.stderr
+    assert "it differs from ours by" in result.stderr
     program = torch.export.load("x.pt2").module()
     pixels = images_of(Run.open(copied), Silent().say).images[:70].float() / 255
     probs, rows = model_of(Run.open(copied), CPU, fp32=True)(pixels)
@@ -170,7 +170,7 @@ def test_onnxruntime_says_what_ours_says_for_any_batch(spice: Spice, copied: Pat
     pytest.importorskip("onnxscript")
     spice("name", 3, "threes", "-r", copied)
     result = spice("export", "--to", "onnx", "-o", "x.onnx", "-r", copied)
-    assert "on 256 images it differs from ours by" in result.stderr
+    assert "it differs from ours by" in result.stderr
     session = onnxruntime.InferenceSession("x.onnx", providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["names"]) == {"3": "threes"}

@@ -9,6 +9,7 @@ from spice_cli.config import SelfLabel
 from spice_cli.errors import CollapsedError
 from spice_cli.heads.scan import Scan
 from spice_cli.heads.scan_config import Confident, ScanConfig
+from spice_cli.heads.scan_network import plain_logits
 from spice_cli.heads.source import Pixels, Source, plain_source
 from spice_cli.models.classifier import Classifier
 from spice_cli.models.resnet import small
@@ -140,7 +141,7 @@ def test_self_labelling_starts_from_the_best_head(kind: str) -> None:
     assert head.second is not None
     head.second.begin(head.best)
     with torch.no_grad():
-        logits = head._logits(head.best, 90)[head.best.losses.argmin()]
+        logits = plain_logits(head.source, head.best, 90)[head.best.losses.argmin()]
         model = head.second.model.eval()
         features = model.backbone(plain(source.pixels.images))
         if kind == "frozen":
