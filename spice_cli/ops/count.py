@@ -74,7 +74,7 @@ def count(
     cloud = _measure(_cloud(rows, generator), generator, tried, CLOUDS, size, progress)
     even, even_strength = (values.mean(0) for values in cloud)
     above = shape - even
-    place = _least_near_the_peak(above)
+    place = _least_near_the_peak(shape, cloud[0])
     repeatable = [k for k, s in zip(tried, strong.mean(0).tolist(), strict=True) if s >= REPEATABLE]
     answers = [*(tried[int(row.argmax())] for row in above), tried[place], *repeatable[-1:]]
     return Curve(
@@ -170,12 +170,15 @@ def _cloud(rows: Tensor, generator: torch.Generator) -> Tensor:
     return F.normalize(mean + (drawn * values.clamp_min(0).sqrt()) @ vectors.T, dim=1)
 
 
-def _least_near_the_peak(above: Tensor) -> int:
-    """Place of the first mean of values (r, t) within a standard error of the largest."""
-    mean = above.mean(0)
-    peak = int(mean.argmax())
-    error = above[:, peak].std() / len(above) ** 0.5
-    return int((mean >= mean[peak] - error).nonzero()[0])
+def _least_near_the_peak(shape: Tensor, cloud: Tensor) -> int:
+    """Place of the first mean of shape (r, t) over cloud (c, t) within an error of the largest.
+
+    The standard error of their difference at the largest.
+    """
+    above = shape.mean(0) - cloud.mean(0)
+    peak = int(above.argmax())
+    errors = [(each[:, peak].var() / len(each)) for each in (shape, cloud)]
+    return int((above >= above[peak] - sum(errors) ** 0.5).nonzero()[0])
 
 
 def _told(values: Tensor) -> Told:
