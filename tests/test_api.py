@@ -53,7 +53,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 @pytest.mark.parametrize("method", ["spice", "kmeans", "scan"])
 def test_blobs_of_embeddings_are_found(method: str) -> None:
     rows, truth = blobs()
-    short = {} if method == "kmeans" else {"self-label": {"heads": 2, "epochs": 30}}
+    short = {} if method == "kmeans" else {"self-label": {"heads": 10, "epochs": 40}}
     found = cluster(rows, 4, method=method, settings=short)
     assert accuracy(torch.from_numpy(found.labels), torch.from_numpy(truth)) > 0.98
     assert found.probs.shape == (300, 4)

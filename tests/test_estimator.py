@@ -12,10 +12,10 @@ from spice_cli.ops.metrics import accuracy
 
 QUICK = {"heads": 3, "epochs": 15, "batch_size": 16}
 SHORT: dict[str, dict[str, Any]] = {
-    "spice": {"heads": 2, "epochs": 30},
-    "scan": {"heads": 2, "epochs": 40},
-    "temi": {"heads": 2, "epochs": 15},
-    "turtle": {"heads": 2, "epochs": 15},
+    "spice": {"heads": 5, "epochs": 30},
+    "scan": {"heads": 10, "epochs": 40},
+    "temi": {"heads": 10, "epochs": 15},
+    "turtle": {"heads": 5, "epochs": 30},
 }
 
 
