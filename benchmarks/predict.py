@@ -1,6 +1,7 @@
 """`spice predict` on files beside the network's own forward pass on pixels already decoded."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from spice_cli.data.named import named_images
 from spice_cli.data.stream import stream
 from spice_cli.run.store import Run
 from spice_cli.stages.predict import Predict, Predictor, predicted_rows
+from spice_cli.stages.usual import pixels_of
 from spice_cli.track import Silent
 
 N, SIDE, BATCH, REPEATS = 2_000, 32, 256, 5
@@ -35,7 +37,7 @@ def bench() -> list[Row]:
             files = Path(folder, kind)
             write(files, kind, options)
             predictor = prepared(Path(folder, "some"), Path(folder, "run"), files)
-            decoded = [batch.images for batch in stream(named_images([files]), SIDE, BATCH)]
+            decoded = list(pixels(files, BATCH))
             rows.append(timed(predictor, files, decoded, kind))
     return rows
 
@@ -49,10 +51,10 @@ def timed(predictor: Predictor, files: Path, decoded: list[torch.Tensor], kind: 
     def forward() -> None:
         with torch.inference_mode():
             for images in decoded:
-                predictor.model(images.float().div_(255))
+                predictor.model(pixels_of(images, predictor.device))
 
     def decoding() -> None:
-        for _ in stream(named_images([files]), SIDE, BATCH):
+        for _ in pixels(files, 128):
             pass
 
     ours, theirs = alternate(whole, forward, repeats=REPEATS)
@@ -67,6 +69,12 @@ def timed(predictor: Predictor, files: Path, decoded: list[torch.Tensor], kind: 
         units=N,
         note=f"decoding alone: {N / sorted(alone)[len(alone) // 2]:,.0f} images/s",
     )
+
+
+def pixels(files: Path, size: int) -> Iterator[torch.Tensor]:
+    """Decode the files, with as many threads as torch has."""
+    threads = torch.get_num_threads()
+    return stream(named_images([files]), SIDE, size, lambda batch: batch.images, threads)
 
 
 def write(folder: Path, kind: str, options: dict[str, int]) -> None:

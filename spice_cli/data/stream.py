@@ -1,12 +1,13 @@
-"""Encoded images to batches of pixels, decoded ahead of whoever takes them."""
+"""Encoded images to batches of pixels, and what is made of these, in several threads at once."""
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from spice_cli.data.decode import decode
 
-CHUNK, AHEAD = 64, 3
-"""Images that one thread decodes before it looks for more work, and batches decoded ahead."""
+AHEAD = 2
+"""Batches that each thread may be ahead of whoever takes them."""
 Named = tuple[str, Path]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,36 +32,34 @@ class Batch:
     """(m, 3, side, side) uint8 of those that can be read."""
 
 
-def stream(items: Iterable[Named], side: int, size: int) -> Iterator[Batch]:
-    """Yield batches of up to `size` images as `decode` makes them, whatever the files hold.
+def stream(
+    items: Iterable[Named], side: int, size: int, make: Callable[[Batch], T], threads: int
+) -> Iterator[T]:
+    """Yield what `make` makes of batches of up to `size` images, in order.
 
-    No more than a few batches are held. Images that cannot be read are named and left out.
+    Each thread decodes a batch as `decode` does, whatever the files hold, and goes on to `make`; no
+    more than a few batches are held. Images that cannot be read are named and left out.
     """
-    source, waiting = iter(items), deque[tuple[list[Named], list[Future[list[bool]]], np.ndarray]]()
-    workers = max(1, torch.get_num_threads())
-    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
+    source, waiting = iter(items), deque[Future[T]]()
+    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             while True:
-                while len(waiting) < AHEAD and (group := list(islice(source, size))):
-                    pixels = np.empty((len(group), 3, side, side), np.uint8)
-                    starts = range(0, len(group), CHUNK)
-                    parts = [(group[i : i + CHUNK], pixels[i : i + CHUNK]) for i in starts]
-                    tasks = [pool.submit(_fill, some, into) for some, into in parts]
-                    waiting.append((group, tasks, pixels))
+                while len(waiting) < AHEAD * threads and (group := list(islice(source, size))):
+                    waiting.append(pool.submit(_made, group, side, make))
                 if not waiting:
                     return
-                group, tasks, pixels = waiting.popleft()
-                readable = tuple(good for task in tasks for good in task.result())
-                images = pixels if all(readable) else pixels[np.array(readable)]
-                yield Batch(tuple(n for n, _ in group), readable, torch.from_numpy(images))
+                yield waiting.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fill(items: list[Named], into: np.ndarray) -> list[bool]:
-    return [_decoded(file, row) for (_, file), row in zip(items, into, strict=True)]
+def _made(group: list[Named], side: int, make: Callable[[Batch], T]) -> T:
+    pixels = np.empty((len(group), 3, side, side), np.uint8)
+    good = [_decoded(file, into) for (_, file), into in zip(group, pixels, strict=True)]
+    images = pixels if all(good) else pixels[np.array(good)]
+    return make(Batch(tuple(name for name, _ in group), tuple(good), torch.from_numpy(images)))
 
 
 def _decoded(file: Path, into: np.ndarray) -> bool:

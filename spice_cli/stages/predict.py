@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spice_cli.config import Frozen, Share
-from spice_cli.data.stream import Named, stream
+from spice_cli.data.stream import Batch, Named, stream
 from spice_cli.heads.apply import Cosines
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
@@ -23,7 +23,9 @@ from spice_cli.track import Track
 
 COLUMNS = ("path", "cluster", "name", "confidence", "distance", "unusual")
 ROOM = 2**26
-"""Bytes of pixels in a batch at most."""
+"""Bytes of pixels in a batch at most, on a GPU."""
+TOGETHER = 128
+"""Images in a batch at most, on a CPU."""
 UNKNOWN: dict[str, Any] = dict.fromkeys(COLUMNS[1:])
 
 
@@ -96,15 +98,37 @@ class Predictor:
 def predicted_rows(
     predictor: Predictor, images: Iterable[Named], batch: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield one row an image, in order, as they are found; of an unreadable one only its path."""
-    most = max(1, ROOM // (3 * predictor.side**2))
-    for some in stream(images, predictor.side, min(batch, most)):
-        told = _told(predictor, some.images) if len(some.images) else iter(())
-        for name, readable in zip(some.names, some.readable, strict=True):
-            yield {"path": name, **(next(told) if readable else UNKNOWN)}
+    """Yield one row an image, in order, as they are found; of an unreadable one only its path.
+
+    On a CPU every thread takes a batch through decoding and the network by itself: threads that
+    share a batch wait for each other at every layer, and for those that decode.
+    """
+    threads, side = max(1, torch.get_num_threads()), predictor.side
+    if predictor.device.type != "cpu":
+        size = max(1, min(batch, ROOM // (3 * side**2)))
+        for found in stream(images, side, size, lambda decoded: decoded, threads):
+            yield from _told(predictor, found)
+        return
+
+    def alone(decoded: Batch) -> list[dict[str, Any]]:
+        torch.set_num_threads(1)
+        return list(_told(predictor, decoded))
+
+    like = torch.empty(0, 3, side, side)
+    try:
+        for rows in stream(images, side, fitting(min(batch, TOGETHER), like), alone, threads):
+            yield from rows
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _told(predictor: Predictor, images: Tensor) -> Iterator[dict[str, Any]]:
+def _told(predictor: Predictor, batch: Batch) -> Iterator[dict[str, Any]]:
+    told = _rows(predictor, batch.images) if len(batch.images) else iter(())
+    for name, readable in zip(batch.names, batch.readable, strict=True):
+        yield {"path": name, **(next(told) if readable else UNKNOWN)}
+
+
+def _rows(predictor: Predictor, images: Tensor) -> Iterator[dict[str, Any]]:
     found = predictor(images)
     columns = (found.cluster, found.confidence, found.distance, found.unusual)
     for cluster, confidence, distance, unusual in zip(*map(Tensor.tolist, columns), strict=True):
