@@ -254,7 +254,8 @@ def test_clusters_are_found_sorted_and_taken_to_the_map(opened: Chrome) -> None:
     assert counted(opened) == 20
     opened.execute_script("byId('sort').value = 'confidence'; byId('sort').onchange()")
     order = opened.execute_script(
-        "return [...byId('cards').children].map((c) => c.textContent.match(/confidence ([.\\d]+)/)[1])"
+        "return [...byId('cards').children].map("
+        "(card) => card.textContent.match(/confidence ([.\\d]+)/)[1])"
     )
     assert order == sorted(order, reverse=True)
 
