@@ -1,7 +1,5 @@
 """The `spice` command: one subcommand per stage, and the one place where errors end."""
 
-import os
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +11,7 @@ from spice_cli.commands.check import check
 from spice_cli.commands.clusters import clusters
 from spice_cli.commands.compare import compare
 from spice_cli.commands.datasets import datasets
+from spice_cli.commands.devices import together
 from spice_cli.commands.embed import embed
 from spice_cli.commands.evaluate import evaluate
 from spice_cli.commands.export import export
@@ -31,25 +30,24 @@ from spice_cli.commands.semi import semi
 from spice_cli.commands.split import split
 from spice_cli.commands.spread import SpreadCommand
 from spice_cli.commands.status import status
-from spice_cli.console import emit, fail
-from spice_cli.errors import SpiceError
-
-INTERRUPTED = 130
+from spice_cli.console import emit
+from spice_cli.stopping import explained, flush, silence, stoppable
 
 
 class SpiceGroup(TyperGroup):
-    """The one place where a `SpiceError` becomes a message and an exit code."""
+    """Every command ends within `explained`."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Parse the command line."""
+        with explained():
+            return super().make_context(*args, **more)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand."""
-        try:
-            return super().invoke(ctx)
-        except SpiceError as error:
-            fail(str(error), error.hint)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            fail("interrupted", "the same command, without `--force`, goes on where it can")
-            raise typer.Exit(INTERRUPTED) from None
+        with explained():
+            result = super().invoke(ctx)
+            flush()
+        return result
 
 
 app = typer.Typer(
@@ -62,12 +60,13 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the app; a closed pipe behind it ends it quietly."""
-    try:
-        app(prog_name="spice")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    """Run the app until it ends or is told to; a closed pipe behind it ends it quietly."""
+    with stoppable():
+        try:
+            together(lambda: app(prog_name="spice"))
+        except BrokenPipeError:
+            silence()
+            raise SystemExit(1) from None
 
 
 def _version(value: bool) -> None:

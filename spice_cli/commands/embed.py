@@ -6,6 +6,7 @@ import typer
 
 from spice_cli.catalog import BACKBONES
 from spice_cli.commands.begin import begin
+from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import MANIFEST, RUNS, locate, named
 from spice_cli.commands.networks import BackboneOption, WeightsOption
 from spice_cli.commands.options import (
@@ -58,6 +59,7 @@ def embed(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:

@@ -4,6 +4,7 @@ import typer
 
 from spice_cli.catalog import BACKBONES, METHODS
 from spice_cli.commands.begin import begin
+from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import locate, named
 from spice_cli.commands.options import (
     CheckpointOption,
@@ -56,6 +57,7 @@ def pretrain(
     from_: FromOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
     json: JsonOption = False,

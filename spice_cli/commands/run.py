@@ -5,6 +5,7 @@ import typer
 
 from spice_cli.catalog import DATASETS, STAGES
 from spice_cli.commands.begin import place
+from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.evaluate import tell
 from spice_cli.commands.family import run_family
 from spice_cli.commands.locate import RUNS, named
@@ -99,6 +100,7 @@ def run(
         bool, typer.Option("--no-report", help="Write no report.html at the end.")
     ] = False,
     device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
     json: JsonOption = False,

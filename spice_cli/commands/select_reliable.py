@@ -3,6 +3,7 @@ from typing import Annotated
 import typer
 
 from spice_cli.catalog import SELECTIONS
+from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import (
     DeviceOption,
@@ -54,6 +55,7 @@ def select_reliable(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:

@@ -5,6 +5,7 @@ import typer
 
 from spice_cli.catalog import HEADS
 from spice_cli.commands.clusters import counted
+from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import (
     AUTO,
@@ -55,6 +56,7 @@ def self_label(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
     json: JsonOption = False,

@@ -3,6 +3,7 @@ from typing import Annotated
 import typer
 
 from spice_cli.catalog import BACKBONES, SEMI
+from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import (
     CheckpointOption,
@@ -49,6 +50,7 @@ def semi(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
     json: JsonOption = False,

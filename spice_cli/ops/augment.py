@@ -5,9 +5,9 @@ take the fields of `config.Views`, `config.Weak` and `config.Strong`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -41,8 +41,15 @@ def plain(images: Tensor) -> Tensor:
     return _normalise(images.float())
 
 
-def contrastive(
-    images: Tensor,
+def contrastive(images: Tensor, generator: Generator, **settings: Any) -> Tensor:
+    """Return one random view (n, 3, s, s) of each uint8 image, as `draw_contrastive` draws it."""
+    shape = (images.shape[2], images.shape[3])
+    return draw_contrastive(len(images), shape, generator, **settings)(images, None)
+
+
+def draw_contrastive(
+    n: int,
+    image: tuple[int, int],
     generator: Generator,
     *,
     size: int | None,
@@ -58,22 +65,25 @@ def contrastive(
     gray: float,
     blur: float,
     blur_sigma: tuple[float, float],
-) -> Tensor:
-    """Return one random view (n, 3, s, s) of each uint8 image, s being `size` or the image's side.
+) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Draw one random view of each of n images of height and width `image`.
+
+    Returns the function that makes the views (m, 3, s, s), s being `size` or the image's side, of
+    the uint8 images (m, 3, h, w) whose numbers (m,) in the draw it is given; none: of all.
 
     Resized crop with mirroring (and rotation by up to `rotate` degrees), colour jitter with
     probability `jitter`, grey with probability `gray`, Gaussian blur with probability `blur` and
     sigma in pixels uniform in `blur_sigma`, normalisation: the views of MoCo v2
     (https://arxiv.org/abs/2003.04297) and SimCLR (https://arxiv.org/abs/2002.05709).
     """
-    n, _, height, width = images.shape
-    shape = (size, size) if size else (height, width)
+    height, width = image
+    shape = (size, size) if size else image
     radius = min(math.ceil(3 * blur_sigma[1]), *(side - 1 for side in shape))
     blurred = partial(gaussian_blur, radius=radius)
     boxes = crop_boxes(n, height, width, generator, area=crop, ratio=ratio)
     mirror = chance(n, flip, generator)
     degrees = uniform(n, -rotate, rotate, generator) if rotate > 0 else None
-    sample, places = crop_sampler(boxes, mirror, degrees, (height, width), shape)
+    sample, places = crop_sampler(boxes, mirror, degrees, image, shape)
     when, blends, shift = draw_jitter(
         n,
         generator,
@@ -105,7 +115,12 @@ def contrastive(
             views = where_drawn(views, blurs, blurred, sigma)
         return _normalise(views)
 
-    return in_blocks(view, when, WHENS, images, places, blends, shift, grays, blurs, sigma)
+    def made(images: Tensor, which: Tensor | None) -> Tensor:
+        drawn = (when, places, blends, shift, grays, blurs, sigma)
+        kind, *own = drawn if which is None else (tensor[which] for tensor in drawn)
+        return in_blocks(view, kind, WHENS, images, *own)
+
+    return made
 
 
 def weak(images: Tensor, generator: Generator, *, pad: int, flip: float) -> Tensor:

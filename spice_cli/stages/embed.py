@@ -15,6 +15,10 @@ from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
 from spice_cli.stages.features import View, features, mirrored, strong_view, weak_view
 from spice_cli.stages.job import Job, Work
+from spice_cli.stages.room import room
+
+BLOCK = 2**16
+"""Rows at a time."""
 
 
 def compute(job: Job[Embed]) -> dict[str, Tensor]:
@@ -22,12 +26,13 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
     config = job.config
     images = job.images()
     backbone = restore(job.run, job.device)
+    job.group.share(backbone)
     job.log.clear()
     started = time.monotonic()
     rounds = 1 + config.flip + 2 * config.views
     with job.track.bar("embed", rounds * len(images)) as bar:
 
-        def embed(view: View) -> Tensor:
+        def embed(view: View, into: Tensor) -> Tensor:
             return features(
                 backbone,
                 images,
@@ -35,19 +40,24 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
                 job,
                 batch_size=config.batch_size,
                 bar=bar,
+                out=into,
             )
 
-        embeddings = embed(plain)
+        def rows(*views: int) -> Tensor:
+            return room(job.run.path, job.device, *views, len(images), int(backbone.features))
+
+        embeddings = embed(plain, rows())
         if config.flip:
-            embeddings = F.normalize(embeddings + embed(mirrored))
+            pairs = zip(embeddings.split(BLOCK), embed(mirrored, rows()).split(BLOCK), strict=True)
+            for own, other in pairs:
+                own.copy_(F.normalize(own + other))
         out = {"embeddings": embeddings}
         if config.views:
-            numbers = range(config.views)
-            weak = [embed(weak_view(config.weak, job.generator("weak", v))) for v in numbers]
-            strong = [
-                embed(strong_view(config.strong, job.generator("strong", v))) for v in numbers
-            ]
-            out |= {"weak": torch.stack(weak), "strong": torch.stack(strong)}
+            out |= {"weak": rows(config.views), "strong": rows(config.views)}
+            for v, into in enumerate(out["weak"]):
+                embed(weak_view(config.weak, job.generator("weak", v)), into)
+            for v, into in enumerate(out["strong"]):
+                embed(strong_view(config.strong, job.generator("strong", v)), into)
     if job.device.type == "cuda":
         torch.cuda.synchronize(job.device)
     seconds = time.monotonic() - started

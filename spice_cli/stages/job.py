@@ -18,6 +18,7 @@ from spice_cli.run.checkpoint import Checkpoint, pack_optimizer, unpack_optimize
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
+from spice_cli.stages.group import ALONE, Group
 from spice_cli.stages.images import images_of
 from spice_cli.track import Track
 
@@ -40,6 +41,8 @@ class Job(Generic[C]):
     log: Log
     checkpoint_seconds: float
     """Least time between two checkpoints."""
+    group: Group = ALONE
+    """The processes that compute it together."""
     before: float = 0.0
     """Seconds that earlier attempts took."""
     started: float = field(default_factory=time.monotonic)
@@ -71,7 +74,9 @@ class Job(Generic[C]):
 
     def resume(self, parts: Parts) -> int:
         """Load the parts from the checkpoint, if there is one; return the epochs already done."""
-        found = self.checkpoint.load()
+        found = self.checkpoint.load() if self.group.rank == 0 else None
+        if self.group.told("found" if found else "") and self.group.rank > 0:
+            found = self.checkpoint.load()
         if found is None:
             if self.checkpoint.other:
                 self.track.say(f"`{self.stage}` starts anew: its checkpoint is of other settings")
@@ -92,7 +97,10 @@ class Job(Generic[C]):
         return epoch
 
     def save(self, epoch: int, parts: Parts) -> None:
-        """Checkpoint the parts, if it is time to."""
+        """Bring the parts to the same bits in all processes, and checkpoint them if it is time."""
+        self.group.settle(parts)
+        if self.group.rank > 0:
+            return
         if time.monotonic() - self.saved < self.checkpoint_seconds:
             return
         tensors: dict[str, Tensor] = {}

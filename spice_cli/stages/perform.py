@@ -10,12 +10,15 @@ from spice_cli import __version__
 from spice_cli.catalog import STAGES, load
 from spice_cli.config import Frozen
 from spice_cli.errors import MissingError, UsageError
+from spice_cli.ops.collective import LostError
 from spice_cli.ops.hardware import multiplies_bf16
 from spice_cli.run.checkpoint import Checkpoint, fingerprint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.allocator import keep_freed_memory
+from spice_cli.stages.assist import call
+from spice_cli.stages.group import current, restarted
 from spice_cli.stages.images import spec_of
 from spice_cli.stages.job import Job, Work, setting
 from spice_cli.track import Track
@@ -37,6 +40,7 @@ def perform(
 
     The caller holds the run's lock. `asked` are the settings that were given beside the recipe's.
     """
+    force = force and not restarted()
     record = run.manifest.stages.get(stage)
     if record and record.imported and not force and run.state(stage, verify=True) == "done":
         track.say(f"`{stage}` was taken from a file and stays as it is; `--force` replaces it")
@@ -51,6 +55,8 @@ def perform(
         Checkpoint(run.path, stage, "").discard()
         track.say(f"`{stage}` is up to date")
         return False
+    group = current()
+    device = group.device(device)
     precision = choose_precision(getattr(config, "precision", "fp32"), device)
     key = fingerprint(
         config=resolved,
@@ -81,7 +87,13 @@ def perform(
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     try:
+        call(group, job)
         tensors = work.compute(job)
+    except LostError:
+        raise MissingError(
+            f"`{stage}` lost a process that computed with it",
+            hint="what it said itself stands above; the same command goes on where it can",
+        ) from None
     except torch.OutOfMemoryError:
         raise MissingError(
             f"`{stage}` needs more memory than {device} has",
@@ -94,14 +106,14 @@ def perform(
         asked=asked,
         inputs=inputs,
         seed=seed,
-        environment=environment(device, precision),
+        environment=environment(device, precision, job.group.world),
         seconds=job.seconds,
     )
     track.say(f"`{stage}` done in {job.seconds:.1f} s, wrote {run.path / stage}.safetensors")
     return True
 
 
-def environment(device: torch.device, precision: str) -> Environment:
+def environment(device: torch.device, precision: str, world: int = 1) -> Environment:
     """Return what this process computes with."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return Environment(
@@ -110,6 +122,7 @@ def environment(device: torch.device, precision: str) -> Environment:
         python=platform.python_version(),
         device=name,
         precision=precision,
+        world_size=world,
     )
 
 

@@ -9,8 +9,9 @@ from spice_cli.catalog import METHODS, load
 from spice_cli.config import Pretrain
 from spice_cli.errors import UsageError
 from spice_cli.methods.plan import Plan
-from spice_cli.ops.augment import contrastive
+from spice_cli.ops.hardware import memory
 from spice_cli.ops.schedule import cosine
+from spice_cli.ops.shuffle import shuffled, window_of
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build
@@ -18,6 +19,7 @@ from spice_cli.stages.compiled import compiled
 from spice_cli.stages.images import pretraining_images
 from spice_cli.stages.job import Job, Parts, Work
 from spice_cli.stages.optimizers import optimizers, schedule
+from spice_cli.stages.rendering import Views
 from spice_cli.stages.rows import embedder
 
 
@@ -26,6 +28,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     config, device = job.config, job.device
     images, everything = pretraining_images(job.run, device, job.track.say)
     batch = min(config.batch_size, len(images))
+    job.group.check_batch(batch)
     steps = len(images) // batch
     if config.batch_size > len(images):
         job.track.warn(f"`batch_size` is {config.batch_size}, more than there are images: {batch}")
@@ -41,13 +44,14 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     trained_by = optimizers(method, config)
     parts: Parts = {"method": method, **{f"optimizer{i}": o for i, o in enumerate(trained_by)}}
     done = job.resume(parts)
-    views = config.views.model_dump()
+    draw = Views(images, config.views, method.crops)
+    job.group.share(method, draw.render)
     epoch_images = steps * batch
 
     def loss_of(rows: Tensor, generator: torch.Generator) -> Tensor:
-        part = images[rows].repeat(method.crops, 1, 1, 1)
-        pixels = contrastive(part, generator, **views).contiguous(memory_format=torch.channels_last)
-        each = pixels.view(method.crops, batch, *pixels.shape[1:])
+        tickets = draw(rows, generator)
+        each = tickets if job.group.world > 1 else draw.render(tickets)
+        each = each.view(method.crops, batch, *each.shape[1:])
         with job.autocast():
             loss: Tensor = method(each, rows, generator)
         return loss
@@ -69,7 +73,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
             if begin := getattr(method, "begin", None):
                 begin(epoch, embed, job.generator(epoch, "begin"))
             generator = job.generator(epoch)
-            order = _order(method, len(images), epoch_images, generator)
+            order = _order(method, images, epoch_images, generator)
             total = torch.zeros((), device=device)
             for step, rows in enumerate(order.view(steps, batch)):
                 factor = cosine(
@@ -108,12 +112,13 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     return kept | (leaves(embed_all) if leaves else {})
 
 
-def _order(method: nn.Module, images: int, drawn: int, generator: torch.Generator) -> Tensor:
+def _order(method: nn.Module, images: Tensor, drawn: int, generator: torch.Generator) -> Tensor:
     """Return the places (drawn,) of an epoch's images: each once, or by the method's weights."""
     weights = getattr(method, "weights", lambda: None)()
-    if weights is None:
-        return torch.randperm(images, generator=generator, device=generator.device)[:drawn]
-    return torch.multinomial(weights, drawn, replacement=True, generator=generator)
+    if weights is not None:
+        return torch.multinomial(weights, drawn, replacement=True, generator=generator)
+    window, block = window_of(images, memory())
+    return shuffled(len(images), generator, window=window, block=block)[:drawn]
 
 
 def resolve(config: Pretrain, run: Run) -> Pretrain:

@@ -16,6 +16,7 @@ from spice_cli.semi.settled import Settled
 from spice_cli.stages.backbone import pretrain_config
 from spice_cli.stages.classify import predict
 from spice_cli.stages.compiled import compiled
+from spice_cli.stages.images import pretraining_images
 from spice_cli.stages.job import Job, Parts, Work, check_shares, setting
 from spice_cli.stages.renewal import Labels, renew, renewal_rounds
 from spice_cli.stages.semi_start import check_start, parameter_groups, starting_model
@@ -32,10 +33,9 @@ WATCHED = 5_000
 def compute(job: Job[Semi]) -> dict[str, Tensor]:
     """Train on the training rows; what counts is the last moving average, picked by nothing."""
     config, device, planned = job.config, job.device, job.config.steps or 0
-    images = job.images()
-    pool = images[: job.run.manifest.data.train]
+    images, train, pool = _images(job)
     chosen = job.run.read(Stage.SELECT_RELIABLE)
-    labels = Labels(len(pool), chosen["index"].to(device), chosen["label"].to(device))
+    labels = Labels(len(train), chosen["index"].to(device), chosen["label"].to(device))
     kind = load(SEMI[config.method])
     model = starting_model(job, chosen["label"], from_head=starts_from_head(kind))
     average = deepcopy(model).requires_grad_(False).eval()
@@ -43,7 +43,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
     with job.seeded():
         width = (model.fc.in_features,) if reads_features(kind) else ()
         method = kind(clusters, kind.Config.model_validate(config.settings), *width).to(device)
-    watched = pool[_some(len(pool), job.generator("watched"))]
+    watched = train[_some(len(train), job.generator("watched"))]
     settled = Settled(len(watched), share=config.stop, patience=config.patience).to(device)
     optimizer = torch.optim.SGD(
         parameter_groups([model, method], config.weight_decay),
@@ -62,6 +62,8 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
     }
     done = job.resume(parts)
     update = Step(job, pool, model, average, method, optimizer)
+    job.group.share(model)
+    job.group.share(average)
     rounds = -(-planned // ROUND)
     renewing = renewal_rounds(rounds, renewals(method))
     compiled(model, config.compile, steps=planned, rehearse=update.rehearse, warn=job.track.warn)
@@ -73,7 +75,8 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
                 break
             started = time.monotonic()
             generator = job.generator(number)
-            known = labels.known()
+            index, label = labels.known()
+            known = index + len(pool) - len(train), label
             total = torch.zeros(2, device=device)
             sizes = torch.zeros(clusters, dtype=torch.long, device=device)
             steps = range((number - 1) * ROUND, min(number * ROUND, planned))
@@ -96,7 +99,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
             }
             if number % max(1, rounds // LOOKS) == 0:
                 record["changed"] = settled.look(predict(average, watched, job).argmax(1))
-            if number in renewing and renew(job, average, pool, labels, number):
+            if number in renewing and renew(job, average, train, labels, number):
                 record["reliable"] = len(labels.known()[0])
             job.note(record)
             left = (planned - steps.stop) * seconds / len(steps)
@@ -130,7 +133,9 @@ def resolve(config: Semi, run: Run) -> Semi:
     if config.steps is not None:
         return config
     (reliable,) = run.record(Stage.SELECT_RELIABLE).tensors["index"].shape
-    steps = semi_steps(reliable, run.manifest.data.train, config.batch_size, config.ratio)
+    data = run.manifest.data
+    pool = data.train + (data.unlabelled if config.unlabelled else 0)
+    steps = semi_steps(reliable, pool, config.batch_size, config.ratio)
     return config.model_copy(update={"steps": steps})
 
 
@@ -142,6 +147,16 @@ def reads(config: Semi, run: Run) -> tuple[Stage, ...]:
 
 def _advice() -> str:
     return f"a lower rate usually helps: {setting(Stage.SEMI, lr=0.003)}"
+
+
+def _images(job: Job[Semi]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all images, the training ones, and the pool to guess at, which ends with these."""
+    count = job.run.manifest.data.train
+    if not job.config.unlabelled:
+        images = job.images()
+        return images, images[:count], images[:count]
+    pool, images = pretraining_images(job.run, job.device, job.track.say)
+    return images, images[:count], pool
 
 
 def _some(n: int, generator: torch.Generator) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spice_cli.config import SelfLabel
 from spice_cli.heads.source import Draw, Facts, PairOfViews, Pixels, Source, Wants, plain_source
+from spice_cli.models.backbone import Backbone
 from spice_cli.ops.augment import plain
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
@@ -29,13 +30,13 @@ def source_of(job: Job[SelfLabel], wants: Wants) -> Source:
     pixels = None
     if wants.pixels or kind == "live":
         images, backbone = job.images(), restore(job.run, job.device)
-        weak, strong = live_views(backbone, images, job)
+        weak, strong = live_views(_shared(backbone, job), images, job)
     if kind != "live":
         weak, strong = stored_views(stored, kind)
     if wants.pixels:
         pixels = Pixels(
             images,
-            lambda: deepcopy(backbone),
+            lambda: _shared(backbone, job),
             weak=lambda batch, generator: _last(weak_view(config.weak, generator)(batch)),
             strong=lambda batch, generator: _last(strong_view(config.strong, generator)(batch)),
             plain=lambda batch: _last(plain(batch)),
@@ -73,6 +74,13 @@ def _left(job: Job[SelfLabel]) -> dict[str, Tensor]:
     names = [name for name in LEFT if name in record.tensors]
     found = job.run.read(Stage.PRETRAIN, *names) if names else {}
     return {name: tensor.float().to(job.device) for name, tensor in found.items()}
+
+
+def _shared(backbone: Backbone, job: Job[SelfLabel]) -> Backbone:
+    """Return a copy whose work is dealt out."""
+    own = deepcopy(backbone)
+    job.group.share(own)
+    return own
 
 
 def _both(weak: Draw, strong: Draw) -> PairOfViews:

@@ -1,0 +1,97 @@
+"""Computing on several devices: starting a process for each, and what each of them does."""
+
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from spice_cli.stopping import explained
+
+
+def _spread(devices: int) -> int:
+    if devices > 1 and not _started():
+        raise typer.Exit(_launch(devices))
+    return devices
+
+
+DevicesOption = Annotated[
+    int,
+    typer.Option(
+        "--devices",
+        min=1,
+        is_eager=True,
+        callback=_spread,
+        help="Compute with a process for each of so many GPUs (or shares of the CPU), "
+        "as `torchrun --nproc-per-node` does.",
+    ),
+]
+
+
+def together(command_line: Callable[[], None]) -> None:
+    """Run the command line; in a process that `torchrun` started, as one of several.
+
+    The first of them is the command. The others compute with it, and neither read the command line
+    nor write anything.
+    """
+    if not _started():
+        command_line()
+        return
+    from spice_cli.stages.assist import dismiss, serve
+    from spice_cli.stages.group import join
+
+    group = join()
+    if group.rank:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            with explained():
+                serve(group)
+        except typer.Exit as end:
+            raise SystemExit(end.exit_code) from None
+        return
+    try:
+        command_line()
+    except SystemExit as end:
+        if not end.code:
+            dismiss(group)
+        raise
+
+
+def _started() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _launch(devices: int) -> int:
+    """Start this command in `devices` processes by torch's elastic launcher; return its exit code.
+
+    A process that fails ends the others.
+    """
+    import logging
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "spice_cli", *sys.argv[1:])
+    except ChildFailedError as error:
+        code: int = error.get_first_failure()[1].exitcode
+        return code if code >= 0 else 128 - code
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    return 0
