@@ -34,9 +34,12 @@ BENCHES = {
     "ask": "Answers",
     "predict": "Predictions",
     "growth": "Costs as they grow",
+    "scale": "Measured",
 }
 PEERS = ("torch", "torchvision", "kornia", "lightly", "faiss-cpu", "scikit-learn", "scipy")
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = {"scale": "scale.md"}
+"""Where a bench is written, if not in `benchmarks.md`."""
 
 
 def table(rows: list[Row]) -> str:
@@ -69,8 +72,9 @@ def header() -> str:
 
 
 def record(name: str, body: str) -> None:
-    """Put a bench's section into the page, in the place of its last one."""
-    text = PAGE.read_text()
+    """Put a bench's section into its page, in the place of its last one."""
+    page = DOCS / PAGES.get(name, "benchmarks.md")
+    text = page.read_text()
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     section = f"{start}\n## {BENCHES[name]}\n\n{body}\n{end}"
     if start in text:
@@ -78,7 +82,7 @@ def record(name: str, body: str) -> None:
         text = re.sub(pattern, lambda _: section, text, flags=re.DOTALL)
     else:
         text = f"{text.rstrip()}\n\n{section}\n"
-    PAGE.write_text(text)
+    page.write_text(text)
 
 
 def _times(values: list[float], units: float | None) -> str:
@@ -110,7 +114,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="BENCH", help=", ".join(BENCHES))
-    parser.add_argument("--dry", action="store_true", help="leave docs/benchmarks.md alone")
+    parser.add_argument("--dry", action="store_true", help="leave docs/ alone")
     choices = parser.parse_args()
     unknown = set(choices.names) - BENCHES.keys()
     if unknown:

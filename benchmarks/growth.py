@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import seconds
-from spice_cli.ops.approximate import nearly_nearest, recall
+from spice_cli.ops.approximate import graph
 from spice_cli.ops.contingency import tabulate
+from spice_cli.ops.inverted import inverted, recall
 from spice_cli.ops.kmeans import kmeans
 from spice_cli.ops.metrics import accuracy, adjusted_rand_index, normalized_mutual_information
-from spice_cli.ops.neighbors import nearest, nearest_of
+from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.search import gathered
 from spice_cli.stages.allocator import keep_freed_memory
 
 D, K, CLUSTERS, CLASSES, SAMPLE = 64, 100, 100, 1000, 500
@@ -78,14 +80,20 @@ def embeddings(n: int) -> Tensor:
 def search(n: int, index: str) -> Callable[[], object]:
     """Find neighbours."""
     x = embeddings(n)
-    return lambda: nearest(x, K) if index == "exact" else nearly_nearest(x, K, index)
+    return lambda: nearest(x, K) if index == "exact" else nearly_nearest(x, index)
+
+
+def nearly_nearest(x: Tensor, index: str) -> Tensor:
+    """Return neighbours (n, K) of which some are missed."""
+    search = graph(x, K) if index == "hnsw" else inverted(x, K, torch.Generator().manual_seed(0))[0]
+    return gathered(search, torch.arange(len(x)), K)
 
 
 def found(index: str) -> str:
     """Say how many of the neighbours an index finds among 100,000."""
     x = embeddings(100_000)
     rows = torch.arange(0, len(x), len(x) // SAMPLE)
-    share = recall(nearly_nearest(x, K, index)[rows], nearest_of(x, rows, K))
+    share = recall(nearly_nearest(x, index)[rows], nearest(x, K, rows=rows))
     return f", which finds {share:.1%} at n = {len(x):,}"
 
 

@@ -14,7 +14,7 @@ from spice_cli.data.load import resolve
 from spice_cli.errors import UsageError
 from spice_cli.run.manifest import Recipe, Stage
 from spice_cli.run.store import Run
-from spice_cli.settings import data_spec, read_recipe
+from spice_cli.settings import data_spec, last_stage, read_recipe
 from spice_cli.stages.arrays import describe_embeddings
 from spice_cli.stages.given import Images, stored
 from spice_cli.stages.images import describe, forget
@@ -86,7 +86,12 @@ def cluster(
         raise UsageError(f"`{unknown[0]}` is not a stage; there are {', '.join(STAGES)}")
     trained = backbone is not None and backbone.partition("/")[0] in PRETRAINED
     plan = Plan(clusters, method, backbone, trained, settings or {}, until, minutes, device, track)
-    given = read_recipe(recipe) if recipe else {}
+    given, end = (read_recipe(recipe), last_stage(recipe)) if recipe else ({}, None)
+    if until is None and end not in (None, "self-label", "semi"):
+        raise UsageError(
+            f"recipe `{recipe}` ends with `{end}`, which puts no image into a cluster",
+            hint='until="self-label"',
+        )
     data = {key: value for key, value in given.pop("data", {}).items() if key != "name"}
     forget()
     with _directory(run) as path:
@@ -96,7 +101,7 @@ def cluster(
         else:
             named = {"name": resolve(str(source)), "size": size}
             described = describe(data_spec(data, named), track.say)
-        kept = Recipe(name=recipe or "defaults", sections=given)
+        kept = Recipe(name=recipe or "defaults", sections=given, until=end)
         opened = Run.create(path, described, kept, seed)
         opened.change(recipe=kept if recipe else None, seed=seed)
         with opened.lock():

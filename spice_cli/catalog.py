@@ -58,6 +58,7 @@ HEADS = {
     "spice": "spice_cli.heads.spice:Spice",
     "kmeans": "spice_cli.heads.kmeans:SphericalKMeans",
     "gmm": "spice_cli.heads.gmm:GaussianMixture",
+    "graph": "spice_cli.heads.graph:GraphKMeans",
     "scan": "spice_cli.heads.scan:Scan",
     "temi": "spice_cli.heads.temi:Temi",
     "turtle": "spice_cli.heads.turtle:Turtle",

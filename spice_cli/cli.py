@@ -39,12 +39,12 @@ class SpiceGroup(TyperGroup):
 
     def make_context(self, *args: Any, **more: Any) -> Any:
         """Parse the command line."""
-        with explained():
+        with explained(), stoppable():
             return super().make_context(*args, **more)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand."""
-        with explained():
+        with explained(), stoppable():
             result = super().invoke(ctx)
             flush()
         return result
@@ -60,13 +60,12 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the app until it ends or is told to; a closed pipe behind it ends it quietly."""
-    with stoppable():
-        try:
-            together(lambda: app(prog_name="spice"))
-        except BrokenPipeError:
-            silence()
-            raise SystemExit(1) from None
+    """Run the app; a closed pipe behind it ends it quietly."""
+    try:
+        together(lambda: app(prog_name="spice"))
+    except BrokenPipeError:
+        silence()
+        raise SystemExit(1) from None
 
 
 def _version(value: bool) -> None:

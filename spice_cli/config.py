@@ -101,14 +101,14 @@ class Pretrain(Frozen):
     """For methods that need it; none: as many as the data set declares classes."""
     epochs: Count = 200
     batch_size: Annotated[int, Field(ge=2)] = 512
-    optimizer: Literal["sgd", "adam", "muon"] = "sgd"
-    """As in the references, `adam` for CC; `muon` needs fewer passes (and AdamW for what is no
-    matrix)."""
+    optimizer: Literal["sgd", "adam", "muon", "lars"] = "sgd"
+    """As in the references: `adam` for CC, `lars` for batches of thousands, which leaves biases and
+    batch norms without decay; `muon` needs fewer passes (and AdamW for what is no matrix)."""
     lr: Positive = 0.06
     adam_lr: Positive = 0.003
     """AdamW's rate beside Muon."""
     momentum: Share = 0.9
-    """Of SGD and Muon; Adam's first beta."""
+    """Of SGD, LARS and Muon; Adam's first beta."""
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     warmup: Annotated[float, Field(ge=0)] = 0.0
@@ -206,6 +206,9 @@ class Semi(Frozen):
     batch_size: Count = 64
     ratio: Count = 7
     """Unlabelled images for each labelled one (mu)."""
+    unlabelled: bool = Field(False, exclude_if=lambda used: not used)
+    """Whether the unlabelled images that `pretrain` sees are guessed at and learnt from as well,
+    where the data set has any (STL-10)."""
     lr: Positive = 0.03
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Nesterov's."""

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -12,7 +12,16 @@ from rich.markup import escape
 
 from spice_cli.track import Bar
 
-stderr = Console(stderr=True, highlight=False, emoji=False)
+
+class _People(Console):
+    """Stderr; what cannot be told, as on a disk that is full, is no reason to stop."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        with suppress(OSError):
+            super().print(*objects, **how)
+
+
+stderr = _People(stderr=True, highlight=False, emoji=False)
 
 
 def emit(value: Any, *, as_json: bool = False) -> None:

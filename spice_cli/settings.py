@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from spice_cli.catalog import BACKBONES, HEADS, METHODS, SELECTIONS, SEMI, load
+from spice_cli.catalog import BACKBONES, HEADS, METHODS, SELECTIONS, SEMI, STAGES, load
 from spice_cli.config import SECTIONS, DataSpec, Frozen
 from spice_cli.errors import InvalidError, MissingError, UsageError
 
@@ -55,6 +55,15 @@ def recipe_file(name: str) -> Path:
 
 def read_recipe(name: str) -> Sections:
     """Read a recipe's sections (`data` and one a stage), each of known name."""
+    return _read(name)[0]
+
+
+def last_stage(name: str) -> str | None:
+    """Return the stage that a recipe ends with (its `until`); none where that is the last one."""
+    return _read(name)[1]
+
+
+def _read(name: str) -> tuple[Sections, str | None]:
     file = recipe_file(name)
     try:
         sections = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -62,14 +71,17 @@ def read_recipe(name: str) -> Sections:
         raise InvalidError(f"`{file}` is not TOML: {error}") from None
     except OSError as error:
         raise InvalidError(f"`{file}` cannot be read: {error.strerror}") from None
+    until = sections.pop("until", None)
     faults = [
         f"`[{key}]` is not a section{close(key, SECTIONS)}"
         for key, value in sections.items()
         if key not in {"data", *SECTIONS} or not isinstance(value, dict)
     ]
+    if until is not None and not (isinstance(until, str) and until in STAGES):
+        faults.append(f"`until` = `{until}` is not a stage{close(str(until), STAGES)}")
     if faults:
         raise UsageError(f"`{file}`: {'; '.join(faults)}")
-    return sections
+    return sections, until
 
 
 def data_spec(section: Mapping[str, JsonValue], flags: Mapping[str, Any]) -> DataSpec:

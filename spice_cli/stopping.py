@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
 from types import FrameType
 
 import typer
@@ -35,19 +36,23 @@ class Stopped(KeyboardInterrupt):
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Raise `Stopped` at the first SIGINT or SIGTERM; the next ends the process on the spot."""
+    if current_thread() is not main_thread():
+        yield
+        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in WORDS:
             signal.signal(each, signal.SIG_DFL)
         raise Stopped(number)
 
-    for each in WORDS:
-        signal.signal(each, stop)
+    before = {each: signal.getsignal(each) for each in WORDS}
     try:
+        for each in WORDS:
+            signal.signal(each, stop)
         yield
     finally:
-        for each in WORDS:
-            signal.signal(each, signal.SIG_DFL)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def forget() -> Callable[..., Path]:
     def without(run: Path, *stages: str) -> Path:
         file = run / "run.json"
         manifest = json.loads(file.read_text())
+        manifest.pop("check", None)
         for stage in stages:
             del manifest["stages"][stage]
             (run / f"{stage}.safetensors").unlink()

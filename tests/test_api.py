@@ -206,3 +206,13 @@ def test_a_method_or_a_number_of_clusters_that_cannot_be_is_told() -> None:
         cluster(blobs()[0], 301)
     with pytest.raises(UsageError, match="neither `self-label` nor `semi`"):
         cluster(blobs()[0], 4, until="embed")  # type: ignore[arg-type]
+
+
+def test_a_recipe_that_ends_before_there_are_clusters_is_told_so(tmp_path: Path) -> None:
+    recipe = tmp_path / "short.toml"
+    recipe.write_text('until = "embed"\n[self-label]\nheads = 2\n')
+    with pytest.raises(UsageError, match="ends with `embed`, which puts no image into a cluster"):
+        cluster(digits(), 3, recipe=str(recipe))
+    rows, _ = blobs(60)
+    found = cluster(rows, 4, method="kmeans", recipe=str(recipe), until="self-label")
+    assert found.labels.shape == (60,)

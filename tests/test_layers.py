@@ -33,7 +33,7 @@ MAY_IMPORT = {
     },
     "commands": {
         "commands", "stages", "run", "data", "catalog", "config", "console", "errors", "settings",
-        "published",
+        "published", "stopping",
     },
     "cli": {"commands", "console", "stopping"},
     "stopping": {"console", "errors"},

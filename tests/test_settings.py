@@ -4,7 +4,7 @@ import pytest
 
 from spice_cli.config import SECTIONS
 from spice_cli.errors import InvalidError, MissingError, UsageError
-from spice_cli.settings import read_recipe, recipe_names, stage_config
+from spice_cli.settings import last_stage, read_recipe, recipe_names, stage_config
 
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_defaults() -> None:
@@ -115,3 +115,12 @@ def test_a_setting_of_no_method_is_a_fault_whichever_is_asked_for() -> None:
 def test_a_number_of_clusters_is_no_part_of_a_pretraining_that_has_none() -> None:
     assert "clusters" not in stage_config("pretrain", {}, {}).model_dump(mode="json")
     assert stage_config("pretrain", {}, {"clusters": 7}).model_dump(mode="json")["clusters"] == 7
+
+
+def test_where_a_recipe_ends_is_no_section(tmp_path: Path) -> None:
+    file = tmp_path / "short.toml"
+    file.write_text('until = "self-label"\n[semi]\nsteps = 3\n')
+    assert read_recipe(str(file)) == {"semi": {"steps": 3}}
+    assert last_stage(str(file)) == "self-label"
+    assert last_stage("digits") is None
+    assert last_stage("cifar10-propos") == "self-label"

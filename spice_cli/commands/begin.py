@@ -30,7 +30,7 @@ def begin(
     from spice_cli.data.load import resolve
     from spice_cli.run.manifest import Manifest, Recipe
     from spice_cli.run.store import Run
-    from spice_cli.settings import data_spec, read_recipe, recipe_names
+    from spice_cli.settings import data_spec, last_stage, read_recipe, recipe_names
     from spice_cli.stages.images import describe
 
     name = recipe or (dataset if dataset in recipe_names() else "defaults")
@@ -40,7 +40,8 @@ def begin(
     spec = data_spec(section, {"name": resolve(dataset), **flags})
     data = describe(spec, say)
     where = place(dataset, path)
-    settings = Recipe(name=name, sections=sections)
+    until = None if name == "defaults" else last_stage(name)
+    settings = Recipe(name=name, sections=sections, until=until)
     if dry and not (where / MANIFEST).exists():
         return Run(where, Manifest(data=data, recipe=settings, seed=seed or 0))
     run = Run.create(where, data, settings, seed=seed or 0)

@@ -44,6 +44,10 @@ def compare(
         int | None,
         typer.Option("--clusters", "-k", min=2, help="For k-means on `embed` and `pretrain`."),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="True classes, an .npy of one integer a row."),
+    ] = None,
     published: Annotated[
         bool,
         typer.Option(
@@ -54,7 +58,7 @@ def compare(
 ) -> None:
     """Show runs beside each other: mean, deviation and n, ranked within a data set and protocol.
 
-    Other data sets and protocols are other tables: their numbers cannot be compared. Of stdout
+    Other data sets, protocols and true classes are other tables: they cannot be compared. Of stdout
     each line is data set, protocol, run, stage, metric, mean, deviation, n.
     """
     from spice_cli.run.manifest import Stage
@@ -65,17 +69,21 @@ def compare(
         metrics=tuple(dict.fromkeys(metric or SHOWN)),
         average=average,  # type: ignore[arg-type]
         clusters=clusters,
+        labels=labels,
     )
     tables = compare(
         list(dict.fromkeys(runs)), choices, [Stage(s) for s in stage or ()], Terminal()
     )
-    rows = [published_for(t.data.name, t.protocol) if published else [] for t in tables]
+    rows = [
+        published_for(t.data.name, t.protocol) if published and t.labels is None else []
+        for t in tables
+    ]
     for table, others in zip(tables, rows, strict=True):
         _show(table)
         if published:
             _show_published(table, others)
     if len(tables) > 1:
-        warn(f"{len(tables)} tables, not to be ranked together: other images or another protocol")
+        warn(f"{len(tables)} tables, not to be ranked together: other images, protocol or labels")
     if json:
         emit([_as_json(*pair) for pair in zip(tables, rows, strict=True)], as_json=True)
         return
@@ -89,8 +97,10 @@ def compare(
 def _show(table: "Table") -> None:
     names = list(dict.fromkeys(name for row in table.rows for name in row.scores))
     kind = f", NMI {table.average}" if "nmi" in names else ""
+    truth = f", labels of a file ({table.labels[:8]})" if table.labels else ""
     show(
-        f"{table.data.name}, protocol {table.protocol}, {table.images:,} images scored{kind}",
+        f"{table.data.name}, protocol {table.protocol}, {table.images:,} images scored"
+        f"{kind}{truth}",
         ["run", "stage", "methods", "clusters", "seeds", "n", *names],
         [
             [
@@ -134,6 +144,7 @@ def _as_json(table: "Table", others: list[Published]) -> dict[str, Any]:
         "data": table.data.name,
         "protocol": table.protocol,
         "images": table.images,
+        "labels": table.labels,
         "nmi": table.average,
         "rows": [
             {

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from spice_cli.stopping import explained
+from spice_cli.console import fail
+from spice_cli.stopping import GOES_ON, explained
 
 
 def _spread(devices: int) -> int:
@@ -45,8 +46,8 @@ def together(command_line: Callable[[], None]) -> None:
 
     group = join()
     if group.rank:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         try:
             with explained():
                 serve(group)
@@ -68,15 +69,13 @@ def _started() -> bool:
 def _launch(devices: int) -> int:
     """Start this command in `devices` processes by torch's elastic launcher; return its exit code.
 
-    A process that fails ends the others.
+    A process that fails ends the others; signals are passed on to all.
     """
-    import logging
-
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
     config = LaunchConfig(
         min_nodes=1,
@@ -90,8 +89,12 @@ def _launch(devices: int) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "spice_cli", *sys.argv[1:])
     except ChildFailedError as error:
-        code: int = error.get_first_failure()[1].exitcode
-        return code if code >= 0 else 128 - code
+        rank, failure = error.get_first_failure()
+        code: int = failure.exitcode
+        if code >= 0:
+            return code
+        fail(f"process {rank} was ended by {signal.Signals(-code).name}", GOES_ON)
+        return 128 - code
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0

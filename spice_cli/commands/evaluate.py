@@ -35,9 +35,7 @@ def evaluate(
     ] = None,
     oracle: Annotated[
         bool,
-        typer.Option(
-            "--oracle", help="Also say which of the stored heads the labels would have picked."
-        ),
+        typer.Option("--oracle", help="Also say which head the labels would have picked."),
     ] = False,
     average: Annotated[
         str,

@@ -33,6 +33,8 @@ def with_settings(plan: Pipeline, run: "Run") -> Pipeline:
             say(reason)
         run.change(recipe=recipe, dry=plan.dry)
     picked = recipe if recipe.name == PLANNED else None
+    if plan.until is None and recipe.until and not picked:
+        say(f"ends with `{recipe.until}`, as the recipe has it; `--until semi` goes on")
     return replace(plan, until=plan.until or recipe.until, picked=picked)
 
 

@@ -1,3 +1,4 @@
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -127,14 +128,14 @@ class Count:
 def _named(images: Iterable[Path]) -> "Iterator[Named]":
     from spice_cli.data.named import named_images
 
-    return named_images(each for path in images for each in _expanded(path))
+    return named_images(each for path in images for each in expanded(path))
 
 
-def _expanded(path: Path) -> Iterator[Path]:
+def expanded(path: Path) -> Iterator[Path]:
     """Yield the path, or those on stdin."""
     if path != Path("-"):
         yield path
         return
-    for line in sys.stdin:
+    for line in map(os.fsdecode, sys.stdin.buffer):
         if name := line.rstrip("\r\n"):
             yield Path(name)

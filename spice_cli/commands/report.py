@@ -36,6 +36,17 @@ def report(
             min=1, max=100, help="Pictures of each kind a cluster; fewer for many clusters."
         ),
     ] = 8,
+    questions: Annotated[
+        int | None,
+        typer.Option(
+            "--questions",
+            "-q",
+            metavar="N",
+            min=0,
+            help="How many images to ask about on the page. Default: 20, none of more than 10,000 "
+            "images.",
+        ),
+    ] = None,
 ) -> None:
     """Write one HTML page to look at the clusters, without network or server."""
     path = locate(run)
@@ -52,6 +63,7 @@ def report(
         clusters=clusters,
         maps=tuple(dict.fromkeys(map_ or ())),  # type: ignore[arg-type]
         pictures=pictures,
+        asking=questions,
         track=Terminal(),
     )
     say(f"wrote {file}")

@@ -60,6 +60,7 @@ def arrow(spec: DataSpec, say: Say) -> Dataset:
         names=columns[files[0]].names,
         paths=None,
         bad=decoded.bad,
+        mark=decoded.mark,
         read_labels=read_labels,
     )
 

@@ -73,5 +73,6 @@ def dataset(
         names=tuple(classes),
         paths=tuple(files[index][0] for index in decoded.kept.tolist()),
         bad=decoded.bad,
+        mark=decoded.mark,
         read_labels=lambda: torch.tensor(labels())[decoded.kept],
     )

@@ -39,6 +39,8 @@ class Dataset:
     """Rows at the end that belong to the test split, whatever the protocol."""
     pool: Tensor | None = None
     """`images` after u more (u + n, 3, h, w) that pretraining alone sees; None where u is 0."""
+    mark: str | None = None
+    """The fingerprint of all pixels, where the source knows it."""
 
     @property
     def n(self) -> int:

@@ -1,10 +1,13 @@
 """Encoded images are decoded once: the pixels stay in a file that later runs map into memory."""
 
+import errno
 import json
 import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -15,10 +18,11 @@ from filelock import FileLock
 from torch import Tensor
 
 from spice_cli.config import DataSpec
-from spice_cli.data.dataset import Say, require_test
+from spice_cli.data.dataset import Say, fingerprint, require_test
 from spice_cli.data.encoded import Decoded, Item, decode_all, judge
+from spice_cli.data.journal import Journal
 from spice_cli.data.root import home
-from spice_cli.errors import InvalidError
+from spice_cli.errors import InvalidError, SpiceError
 
 SPARE = 2**28
 """Bytes that are left free on the disk."""
@@ -45,7 +49,8 @@ def keep_decoded(
 
     A file there belongs to the paths, sizes and times of change of the `sources` that the items
     come from, in their order, and to the size of the images; the names of those that could not be
-    read lie beside it. The tensor of a mapped file must not be written to. Where `home` cannot be
+    read lie beside it. Whoever is killed over it leaves what was decoded, and the next one goes on
+    from there. The tensor of a mapped file must not be written to. Where `home` cannot be
     written, or its disk is full and the images are few, they are decoded into memory. Errors as in
     `decode_all`; InvalidError where many images find no room.
     """
@@ -64,12 +69,16 @@ def keep_decoded(
             judge(list(found.bad), total, spec, say)
             return found
         unfinished = kept.with_suffix(".unfinished")
+        journal = Journal(kept.with_suffix(".progress"))
         try:
-            found = decode_all(items, train, total, spec, say, partial(_room, unfinished))
+            room = partial(_room, unfinished, journal)
+            found = decode_all(items, train, total, spec, say, room, journal)
             if unfinished.exists():
-                _settle(unfinished, kept, found, total)
-        finally:
+                found = _settled(unfinished, kept, found, total, say)
+        except SpiceError:
             unfinished.unlink(missing_ok=True)
+            raise
+        kept.with_suffix(".progress").unlink(missing_ok=True)
     return found
 
 
@@ -79,14 +88,17 @@ def _key(sources: Sequence[Path], size: int | None, total: int) -> str:
         for file in sources
         if (seen := file.stat())
     ]
-    return sha256(json.dumps([2, size, total, facts]).encode()).hexdigest()[:32]
+    return sha256(json.dumps([3, size, total, facts]).encode()).hexdigest()[:32]
 
 
 def _recalled(file: Path, train: int, total: int) -> Decoded | None:
     try:
         images: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
         beside = file.with_suffix(".json")
-        bad = {int(at): str(name) for at, name in json.loads(beside.read_text(encoding="utf-8"))}
+        left, mark, check = json.loads(beside.read_text(encoding="utf-8"))
+        if check != _check(left, mark):
+            return None
+        bad = {int(at): str(name) for at, name in left}
     except (OSError, ValueError, EOFError, TypeError):
         return None
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[:2] != (total, 3):
@@ -94,14 +106,22 @@ def _recalled(file: Path, train: int, total: int) -> Decoded | None:
     kept = [index for index in range(total) if index not in bad]
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         mapped: Tensor = torch.from_numpy(images)[: len(kept)]
+    if fingerprint(mapped) != mark:
+        return None
     readable = sum(index < train for index in kept)
-    return Decoded(mapped, readable, torch.tensor(kept), tuple(bad.values()))
+    return Decoded(mapped, readable, torch.tensor(kept), tuple(bad.values()), mark)
 
 
-def _room(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _room(file: Path, journal: Journal, shape: tuple[int, ...]) -> np.ndarray:
     needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(file.parent).free
-    if needed + SPARE <= free:
-        return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    images = _begun(file, shape)
+    if images is None and needed + SPARE <= free:
+        with suppress(OSError):
+            images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    if images is not None and _reserved(file):
+        return images
+    file.unlink(missing_ok=True)
+    journal.file = None
     if needed <= SMALL:
         return np.empty(shape, np.uint8)
     raise InvalidError(
@@ -111,10 +131,45 @@ def _room(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     )
 
 
-def _settle(unfinished: Path, kept: Path, found: Decoded, total: int) -> None:
+def _begun(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Map what another process began to decode; None where there is nothing, or of other images."""
+    try:
+        found = np.lib.format.open_memmap(file, mode="r+")
+    except (OSError, ValueError):
+        return None
+    return found if found.shape == shape and found.dtype == np.uint8 else None
+
+
+def _reserved(file: Path) -> bool:
+    """Take the room on the disk now: a page that finds none later ends the process (SIGBUS)."""
+    if not hasattr(os, "posix_fallocate"):
+        return True
+    try:
+        with file.open("rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+    return True
+
+
+def _check(left: Sequence[Sequence[object]], mark: str) -> str:
+    return sha256(json.dumps([left, mark]).encode()).hexdigest()
+
+
+def _settled(unfinished: Path, kept: Path, found: Decoded, total: int, say: Say) -> Decoded:
+    """Keep what was decoded, with its fingerprint; where that fails, it goes with the process."""
+    try:
+        return replace(found, mark=_settle(unfinished, kept, found, total))
+    except OSError as error:
+        say(f"decoded images cannot be kept in `{kept.parent}`: {error.strerror} ({ELSEWHERE})")
+        return found
+
+
+def _settle(unfinished: Path, kept: Path, found: Decoded, total: int) -> str:
     readable = set(found.kept.tolist())
     missing = [index for index in range(total) if index not in readable]
-    notes = json.dumps(list(zip(missing, found.bad, strict=True)))
+    left, mark = list(zip(missing, found.bad, strict=True)), fingerprint(found.images)
+    notes = json.dumps([left, mark, _check(left, mark)])
     kept.unlink(missing_ok=True)
     beside = kept.with_suffix(".partial")
     beside.write_text(notes, encoding="utf-8")
@@ -122,3 +177,4 @@ def _settle(unfinished: Path, kept: Path, found: Decoded, total: int) -> None:
     with unfinished.open("rb+") as opened:
         os.fsync(opened.fileno())
     unfinished.replace(kept)
+    return mark

@@ -18,6 +18,7 @@ from spice_cli.catalog import DATASETS
 from spice_cli.config import DataSpec
 from spice_cli.data.dataset import Say, require_test
 from spice_cli.data.decode import decode, dimensions
+from spice_cli.data.journal import Journal
 from spice_cli.data.side import Sizes, choose_side
 from spice_cli.errors import InvalidError
 
@@ -42,6 +43,8 @@ class Decoded:
     train: int
     kept: Tensor
     bad: tuple[str, ...]
+    mark: str | None = None
+    """The fingerprint of `images`, where they were checked against it."""
 
 
 def _memory(shape: tuple[int, ...]) -> np.ndarray:
@@ -55,12 +58,14 @@ def decode_all(
     spec: DataSpec,
     say: Say,
     room: Room = _memory,
+    journal: Journal | None = None,
 ) -> Decoded:
     """Decode the `total` images that `items()` yields, the first `train` of them train images.
 
     `items` is called twice where the size must be found first. No more than a few hundred encoded
-    or decoded images are held beside the result, which lies in what `room` makes. Errors as in
-    `judge`; UsageError where `split` has nothing to test on.
+    or decoded images are held beside the result, which lies in what `room` makes. What `journal`
+    says of that is not decoded again. Errors as in `judge`; UsageError where `split` has nothing to
+    test on.
     """
     require_test(spec, total - train)
     say(f"reading {total:,} images from `{spec.name}`")
@@ -73,20 +78,29 @@ def decode_all(
         raise InvalidError(
             f"the images do not fit in memory: {needed:.0f} GiB", hint=hint
         ) from None
-    kept: list[int] = []
-    bad: list[str] = []
-    for index, (name, pixels) in enumerate(_each(items(), partial(decode, side=side))):
+    journal = journal or Journal(None)
+    journal.resume(images)
+    if journal.read:
+        say(f"{journal.read:,} of them are decoded already")
+    bad = list(journal.bad)
+    read, kept = journal.read, journal.kept
+    for name, pixels in _each(islice(items(), read, None), partial(decode, side=side)):
         if pixels is None:
-            bad.append(name)
-            continue
-        images[len(kept)] = pixels
-        kept.append(index)
-    judge(bad, total, spec, say)
+            bad.append((read, name))
+        else:
+            images[kept] = pixels
+            kept += 1
+        read += 1
+        if journal.due(read, images):
+            journal.add(read, bad, images)
+    judge([name for _, name in bad], total, spec, say)
+    unreadable = {index for index, _ in bad}
+    found = [index for index in range(total) if index not in unreadable]
     return Decoded(
-        images=torch.from_numpy(images[: len(kept)]),
-        train=sum(index < train for index in kept),
-        kept=torch.tensor(kept),
-        bad=tuple(bad),
+        images=torch.from_numpy(images[:kept]),
+        train=sum(index < train for index in found),
+        kept=torch.tensor(found),
+        bad=tuple(name for _, name in bad),
     )
 
 

@@ -50,6 +50,7 @@ def folder(spec: DataSpec, say: Say) -> Dataset:
         names=names,
         paths=tuple(paths[index] for index in decoded.kept.tolist()),
         bad=decoded.bad,
+        mark=decoded.mark,
         read_labels=read_labels,
     )
 

@@ -12,12 +12,19 @@ def named_images(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     A file is taken whatever it is called. Raises InvalidError for a directory that cannot be read.
     """
     for path in paths:
-        if path.is_dir():
+        if _is_dir(path):
             root = path.resolve()
             for file in walk(root, root).images:
                 yield text(path / file.relative_to(root)), file
         else:
             yield text(path), path
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def text(path: Path) -> str:

@@ -15,6 +15,8 @@ from spice_cli.data.side import fit_all
 from spice_cli.errors import InvalidError
 
 CHANNELS = {1, 3, 4}
+ROOMY, PACKED = 2**28, 200
+"""Arrays of more bytes are read only where they are packed in more than a share of that."""
 T = TypeVar("T")
 
 
@@ -62,7 +64,15 @@ def _arrays(file: Path) -> list[str]:
 
 
 def _read(file: Path, name: str) -> np.ndarray:
-    return _guard(file, lambda archive: archive[name])
+    def read(archive: NpzFile) -> np.ndarray:
+        known = archive.zip.namelist()
+        member = archive.zip.getinfo(name if name in known else f"{name}.npy")
+        if member.file_size > max(ROOMY, PACKED * member.compress_size):
+            size = member.file_size / 2**30
+            raise ValueError(f"`{name}` would unpack to {size:.1f} GiB, over {PACKED} times what it takes")
+        return archive[name]
+
+    return _guard(file, read)
 
 
 def _guard(file: Path, function: Callable[[NpzFile], T]) -> T:

@@ -59,6 +59,7 @@ def parquet(spec: DataSpec, say: Say) -> Dataset:
         names=names,
         paths=None,
         bad=decoded.bad,
+        mark=decoded.mark,
         read_labels=read_labels,
     )
 

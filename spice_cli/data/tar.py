@@ -77,6 +77,7 @@ def tar(spec: DataSpec, say: Say) -> Dataset:
         names=None,
         paths=tuple(names[index] for index in decoded.kept.tolist()),
         bad=decoded.bad,
+        mark=decoded.mark,
         read_labels=read_labels,
     )
 

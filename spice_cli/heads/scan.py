@@ -84,7 +84,7 @@ class Scan:
                 hint="--set self_label=false" if own.self_label else "--set backbone=frozen",
             )
         shared: dict[str, JsonValue] = {
-            "heads": 1 if train else 10,
+            "heads": 10,
             "epochs": 50 if train else 100,
             "batch_size": 128 if train else 512,
             "lr": 1e-4 if train else 5.0 if own.optimizer == "sgd" else 0.01,

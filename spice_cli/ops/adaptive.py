@@ -8,6 +8,7 @@ https://arxiv.org/abs/1905.12717) with an exact test in the place of its concent
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from spice_cli.ops.reliable import Verdict
 
 
+@cache
 def least_majorities(votes: int, images: int) -> list[int]:
     """Return for j = 1, ..., `votes` votes how many must agree so that it can hardly be chance.
 
@@ -25,29 +27,34 @@ def least_majorities(votes: int, images: int) -> list[int]:
     return [_least(j, votes * images) for j in range(1, votes + 1)]
 
 
-def adaptively_consistent(neighbors: Tensor, probs: Tensor) -> Verdict:
+def neighborhood(neighbors: Tensor, labels: Tensor) -> Tensor:
+    """Return the size of each sample's neighbourhood, and how many in it agree, (r, 2) int64.
+
+    Nearest neighbours (r, v) vote for a sample's label of `labels` (n,) or against, nearest first;
+    column 0 is the sample itself, and has no vote. Its neighbourhood is the largest j of its v - 1
+    voters of whom at least `least_majorities` agree. Where there is none the size is 0, and all v
+    are counted.
+    """
+    votes = neighbors.shape[1] - 1
+    heard = (labels[neighbors[:, 1:]] == labels[neighbors[:, :1]]).cumsum(1)
+    if not votes:
+        return torch.zeros(len(neighbors), 2, dtype=torch.int64, device=labels.device)
+    least = torch.tensor(least_majorities(votes, len(labels)), device=labels.device)
+    size = ((heard >= least) * torch.arange(1, votes + 1, device=labels.device)).amax(1)
+    whole = torch.where(size > 0, size, votes)
+    return torch.stack([size, heard.gather(1, whole[:, None] - 1)[:, 0]], dim=1)
+
+
+def adaptively_consistent(found: Tensor, voters: int) -> Verdict:
     """Keep the samples whose label is that of a majority of some neighbourhood, beyond chance.
 
-    A sample's label is its most probable cluster of `probs` (n, k), and its nearest neighbours
-    (n, v) vote for it or against, nearest first; column 0 is the sample itself, and has no vote.
-    Its neighbourhood is the largest j of its v - 1 voters of whom at least `least_majorities`
-    agree. Where there is none the sample is not kept. `consistency` is that of the neighbourhood,
-    for others that of all v. Notes say how large the neighbourhoods are on average.
+    `found` (n, 2) is what `neighborhood` made of `voters` neighbours. `consistency` is that of the
+    neighbourhood, for those without one that of all voters. Notes say how large the neighbourhoods
+    are on average.
     """
-    label = probs.argmax(1)
-    votes = neighbors.shape[1] - 1
-    least = torch.tensor(least_majorities(votes, len(label)), device=label.device)
-    sizes = torch.arange(1, votes + 1, device=label.device)
-    found, agreeing = [], []
-    for block in torch.split(neighbors, 2**16):
-        heard = (label[block[:, 1:]] == label[block[:, :1]]).cumsum(1)
-        size = ((heard >= least) * sizes).amax(1) if votes else heard.sum(1)
-        whole = torch.where(size > 0, size, votes)
-        found.append(size)
-        agreeing.append(heard.gather(1, whole[:, None] - 1)[:, 0] if votes else heard.sum(1))
-    size = torch.cat(found)
+    size, agree = found.unbind(1)
     kept = size > 0
-    share = (torch.cat(agreeing) + 1) / (torch.where(kept, size, votes) + 1)
+    share = (agree + 1) / (torch.where(kept, size, voters - 1) + 1)
     mean = size.sum() / kept.sum().clamp_min(1)
     return Verdict(kept, share, {"neighborhood": round(float(mean), 2)})
 

@@ -7,15 +7,15 @@ the smaller b - mean is rounded. With a^ and c^ the rounded a and c = b - mean, 
 """
 
 from dataclasses import dataclass
-from functools import reduce
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from spice_cli.ops.largest import GROUPS, group_size, largest, peaks
 from spice_cli.ops.similarity import CHUNK
 
-GROUPS = (8, 4, 2, 1)
+TILE = 2**12
+"""Columns of products that a CPU makes and looks through while its caches hold them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Screen:
     low: Tensor
     """(n and some more, d): the rows less their mean, rounded; then zeros."""
     products: Tensor
-    """(block, n and some more): room to work in, in the type that products come in."""
+    """(tiles, block, columns): room to work in, in the type that products come in."""
     rows: int
     """How many rows there are, n."""
     mean: Tensor
@@ -42,8 +42,9 @@ def screen(x: Tensor, dtype: torch.dtype, block: int) -> Screen:
     """Round rows (n, d) float32 to `dtype`, to be compared with `block` rows at a time."""
     n, d = x.shape
     mean = x.mean(0)
-    padded = -(-n // GROUPS[0]) * GROUPS[0]
-    low = torch.zeros(padded, d, dtype=dtype, device=x.device)
+    tiles = 1 if x.is_cuda else -(-n // TILE)
+    columns = -(-n // (tiles * GROUPS[0])) * GROUPS[0]
+    low = torch.zeros(tiles * columns, d, dtype=dtype, device=x.device)
     norms = x.new_zeros(3)
     for start in range(0, n, CHUNK):
         rows = x[start : start + CHUNK]
@@ -51,9 +52,9 @@ def screen(x: Tensor, dtype: torch.dtype, block: int) -> Screen:
         rounded = low[start : start + len(rows)].copy_(centred)
         found = [part.norm(dim=1).max() for part in (rows, centred, centred - rounded.float())]
         norms = torch.maximum(norms, torch.stack(found))
-    products = torch.empty(
-        block, padded, dtype=torch.float32 if x.is_cuda else dtype, device=x.device
-    )
+    kind = torch.float32 if x.is_cuda else dtype
+    products = torch.empty(tiles * block * columns, dtype=kind, device=x.device)
+    products = products.view(tiles, block, columns)
     return Screen(low, products, n, mean, *norms.unbind())
 
 
@@ -65,54 +66,31 @@ def candidates(screen: Screen, rows: Tensor, own: Tensor, kept: int) -> tuple[Te
     whose index is in `own` (r,), is left out without being bounded.
     """
     low = rows.to(screen.low.dtype)
-    products = screen.products[: len(rows)]
-    if products.dtype == low.dtype:
-        torch.mm(low, screen.low.T, out=products)
-    else:
-        torch.mm(low, screen.low.T, out_dtype=products.dtype, out=products)
-    products[:, screen.rows :] = -torch.inf
-    products[torch.arange(len(own), device=own.device), own] = -torch.inf
-    found, index = _largest(products, kept)
+    found, index = largest(*_products(screen, low, own, kept), kept)
     shift = rows.double() @ screen.mean.double()
     return index, _upper(found) + (_error(screen, rows, low.float()) + shift).unsqueeze(1)
 
 
-def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k largest of scores (r, w), best first, and their indices, both (r, k).
-
-    Columns form groups, and none of the k largest is outside the k groups with the largest peaks.
-    """
-    r, w = scores.shape
-    groups = next(g for g in GROUPS if w >= 16 * k * g or g == 1)
-    if groups == 1:
-        return _top(scores, k)
-    peaks = reduce(torch.maximum, scores.view(r, groups, w // groups).unbind(1))
-    first = torch.arange(0, w, w // groups, device=scores.device)
-    members = (_top(peaks, k)[1].unsqueeze(1) + first.unsqueeze(1)).flatten(1)
-    found, chosen = _top(scores.gather(1, members), k)
-    return found, members.gather(1, chosen)
-
-
-def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Do as `torch.topk`, on a CPU several times faster: numpy has a vectorised partition.
-
-    It is given a score above its index in one integer; a bf16 and a short index need half of one.
-    """
-    w = scores.shape[1]
-    if scores.is_cuda:
-        return scores.topk(k, dim=1)
-    short = scores.dtype == torch.bfloat16 and w <= 2**16
-    whole, half, bits = (torch.int32, torch.int16, 16) if short else (torch.int64, torch.int32, 32)
-    sign = 2 ** (bits - 1) - 1
-    score = (scores if short else scores.float()).view(half)
-    ascending = (score ^ (score >> (bits - 1)).bitwise_and_(sign)).to(whole)
-    keys = ascending.bitwise_left_shift_(bits).bitwise_or_(torch.arange(w, dtype=whole)).numpy()
-    keys.partition(w - k, axis=1)
-    best = np.sort(keys[:, w - k :], axis=1)[:, ::-1].copy()
-    packed = torch.from_numpy(best)
-    score = (packed >> bits).to(half)
-    score = score ^ (score >> (bits - 1)).bitwise_and_(sign)
-    return score.view(scores.dtype if short else torch.float32), (packed & (2**bits - 1)).long()
+def _products(screen: Screen, low: Tensor, own: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    """Return all products (t, r, w) with rows (r, d), and their peaks by groups (t, r, w / g)."""
+    count, _, w = screen.products.shape
+    products = screen.products.view(-1)[: count * len(low) * w].view(count, len(low), w)
+    size = group_size(kept, count * w)
+    highest = products.new_empty(count, len(low), w // size)
+    for tile, (theirs, out) in enumerate(zip(torch.split(screen.low, w), products, strict=True)):
+        if out.dtype == low.dtype:
+            torch.mm(low, theirs.T, out=out)
+        else:
+            torch.mm(low, theirs.T, out_dtype=out.dtype, out=out)
+        if tile == count - 1:
+            out[:, screen.rows - tile * w :] = -torch.inf
+        highest[tile] = peaks(out, size)
+    row, tile_of, inside = torch.arange(len(own), device=own.device), own // w, own % w
+    products[tile_of, row, inside] = -torch.inf
+    group = (inside % (w // size)).unsqueeze(1) + torch.arange(0, w, w // size, device=own.device)
+    again = products[tile_of.unsqueeze(1), row.unsqueeze(1), group].amax(1)
+    highest[tile_of, row, inside % (w // size)] = again
+    return products, highest
 
 
 def _upper(scores: Tensor) -> Tensor:

@@ -1,6 +1,11 @@
-"""What the hardware is good at."""
+"""What the hardware is good at, and how much it holds."""
+
+import os
+from pathlib import Path
 
 import torch
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def multiplies_bf16(device: torch.device) -> bool:
@@ -9,3 +14,28 @@ def multiplies_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capable = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
+
+
+def memory() -> int:
+    """Return the bytes of memory that a process may count on.
+
+    The machine's, or less where its container has a limit; `SPICE_MEMORY`, in GiB, says otherwise.
+    """
+    try:
+        return int(float(os.environ["SPICE_MEMORY"]) * 2**30)
+    except (KeyError, ValueError):
+        pass
+    found = [_machine()]
+    for name in LIMITS:
+        try:
+            found.append(int(Path(name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return min(found)
+
+
+def _machine() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**33

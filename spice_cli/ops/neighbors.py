@@ -1,88 +1,92 @@
 """Exact nearest neighbours by inner product, without ever holding all similarities."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from spice_cli.ops.candidates import Screen, candidates, screen
 from spice_cli.ops.hardware import multiplies_bf16
+from spice_cli.ops.largest import reorder, top
+from spice_cli.ops.search import Take, gathered
 from spice_cli.ops.similarity import similar_to, similar_to_all
 
 BLOCK_BYTES = 2**27
 ALIKE = 64
 """Rows that are told as much about, when rows are sorted by how much each must be told."""
-_LOW = 2**32 - 1
+LEAST = 256
+"""Rows that are compared with all at a time where even that takes more than a block."""
 
 
 def nearest(
     embeddings: Tensor,
     k: int,
     *,
+    rows: Tensor | None = None,
     block: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> Tensor:
-    """Return the indices (n, k) int64 of the rows most similar to each row, itself always first.
+    """Return what `tell_nearest` tells, in one tensor (n, k) int64, or (m, k) of `rows` (m,) alone.
+
+    `progress` is told how many rows are finished.
+    """
+    search = partial(tell_nearest, embeddings, k, block=block)
+    wanted = torch.arange(len(embeddings), device=embeddings.device) if rows is None else rows
+    return gathered(search, wanted, k, progress)
+
+
+def tell_nearest(
+    embeddings: Tensor,
+    k: int,
+    take: Take,
+    rows: Tensor | None = None,
+    *,
+    block: int | None = None,
+) -> None:
+    """Tell `take` the k rows most similar to each row, block by block; itself is always first.
 
     Similarity is that of `similarity.py`, between rows (n, d), which should have unit length for
     cosines. The others follow by descending similarity, ties towards the lower index. Products in
     bf16 (float32 where bf16 is slow) only name candidates: rows for which a bound on the error does
-    not prove them complete are compared again, more precisely. `block` rows are compared with all
-    at a time (default: as many as keep memory within a gigabyte beside the embeddings); `progress`
-    is told how many rows are finished. Raises ValueError unless 1 <= k <= n.
+    not prove them complete are compared again, more precisely. `rows` (m,) int64 limits which are
+    asked about; `block` of them are compared with all at a time (default: see `room_for`). Raises
+    ValueError unless 1 <= k <= n.
     """
     n = len(embeddings)
     if not 1 <= k <= n:
         raise ValueError(f"k must be within 1 and {n}, got {k}")
     x = embeddings.detach().float()
-    result = torch.empty(n, k, dtype=torch.int64, device=x.device)
-    rows = torch.arange(n, device=x.device)
-    done = progress or (lambda rows: None)
-    if k > 1 and n >= 8 * _kept(k - 1):
+    asked = torch.arange(n, device=x.device) if rows is None else rows
+    left = torch.arange(len(asked), device=x.device)
+    if k == 1:
+        return take(left, asked.unsqueeze(1))
+    if n >= 8 * _kept(k - 1):
         for dtype in _passes(x.device):
-            rows = _screened(x, rows, result, dtype, block or _even(rows_per_block(n)), done)
-    result[rows] = nearest_of(x, rows, k, block=block, progress=done)
-    return result
+            left = _screened(x, asked, left, k, take, dtype, block or _even(n))
+    for some in torch.split(left, block or rows_per_block(5 * n)):
+        take(some, nearest_of(x, asked[some], k))
+    return None
 
 
-def nearest_of(
-    x: Tensor,
-    rows: Tensor,
-    k: int,
-    *,
-    block: int | None = None,
-    progress: Callable[[int], None] = lambda rows: None,
-) -> Tensor:
-    """Return the same for some rows (r,) of x (n, d) float32 only, (r, k), without a screen."""
-    result = torch.empty(len(rows), k, dtype=torch.int64, device=x.device)
-    size = block or rows_per_block(5 * len(x))
-    for own, into in zip(torch.split(rows, size), torch.split(result, size), strict=True):
-        scores = similar_to_all(x, own)
-        scores[torch.arange(len(own), device=x.device), own] = torch.inf
-        into.copy_(top(scores, k))
-        progress(len(own))
-    return result
+def nearest_of(x: Tensor, rows: Tensor, k: int) -> Tensor:
+    """Return the same for some rows (r,) of x (n, d) float32, (r, k), all at once and no screen."""
+    scores = similar_to_all(x, rows)
+    scores[torch.arange(len(rows), device=x.device), rows] = torch.inf
+    return top(scores, k)
 
 
-def top(scores: Tensor, k: int) -> Tensor:
-    """Return the indices (..., k) int64 of the largest scores (..., n), best first.
+def rows_per_block(width: int, room: int = 0) -> int:
+    """How many rows of `width` float32 values make a block of fair size, or of `room` bytes."""
+    return max(1, (room or BLOCK_BYTES) // (4 * width))
 
-    Scores are compared as float32 and ties go to the lower index, which `torch.topk` leaves open:
-    score and index are packed into one integer, so that no two are equal. Nothing waits for the
-    device. Takes about 20 bytes a score.
+
+def room_for(n: int, d: int) -> int:
+    """Return the bytes that a search among n rows (n, d) takes beside them at most, about.
+
+    The rows in bf16, a block of products, and some numbers a row.
     """
-    index = torch.arange(scores.shape[-1], device=scores.device)
-    return _LOW - (_pack(scores, index).topk(k, dim=-1).values & _LOW)
-
-
-def reorder(scores: Tensor, index: Tensor) -> Tensor:
-    """Return the indices (r, c) int64 by descending score (r, c), ties towards the lower index."""
-    return _LOW - (_pack(scores, index).sort(descending=True).values & _LOW)
-
-
-def rows_per_block(width: int) -> int:
-    """How many rows of `width` float32 values make a block of fair size."""
-    return max(1, BLOCK_BYTES // (4 * width))
+    return 2 * n * d + 3 * n * _even(n) + 60 * n
 
 
 def _passes(device: torch.device) -> list[torch.dtype]:
@@ -94,28 +98,29 @@ def _passes(device: torch.device) -> list[torch.dtype]:
 
 def _screened(
     x: Tensor,
-    rows: Tensor,
-    result: Tensor,
+    asked: Tensor,
+    left: Tensor,
+    k: int,
+    take: Take,
     dtype: torch.dtype,
     step: int,
-    done: Callable[[int], None],
 ) -> Tensor:
-    """Fill in the result of the rows (r,) that are sure; return the others.
+    """Tell the neighbours of the rows asked at places `left` that are sure; return the others.
 
     If most of the first block are not, the rest are not tried.
     """
-    if not len(rows):
-        return rows
-    ready = screen(x, dtype, min(step, len(rows)))
+    if not len(left):
+        return left
+    ready = screen(x, dtype, min(step, len(left)))
     unsure: list[Tensor] = []
-    for own in torch.split(rows, step):
+    for places in torch.split(left, step):
         if unsure and 2 * len(unsure[0]) > step:
-            unsure.append(own)
+            unsure.append(places)
             continue
-        found, sure = _among_candidates(x, own, ready, result.shape[1] - 1)
-        result[own] = torch.cat([own.unsqueeze(1), found], dim=1)
-        unsure.append(own[~sure])
-        done(len(own) - len(unsure[-1]))
+        own = asked[places]
+        found, sure = _among_candidates(x, own, ready, k - 1)
+        take(places[sure], torch.cat([own.unsqueeze(1), found], dim=1)[sure])
+        unsure.append(places[~sure])
     return torch.cat(unsure)
 
 
@@ -141,18 +146,12 @@ def _among_candidates(x: Tensor, own: Tensor, ready: Screen, k: int) -> tuple[Te
     return reorder(scores[:, :widest], index[:, :widest])[:, :k], sure
 
 
-def _even(rows: int) -> int:
-    """Round a number of rows to a multiple of 64: odd numbers cost a product half as much again."""
+def _even(n: int) -> int:
+    """Return rows to compare with n, a multiple of 64: odd numbers cost a product half as much."""
+    rows = max(rows_per_block(n), min(LEAST, rows_per_block(n, 8 * BLOCK_BYTES)))
     return max(64, rows // 64 * 64)
 
 
 def _kept(k: int) -> int:
     """How many candidates to take for k neighbours; few of them are looked at closely."""
     return 3 * k + 64
-
-
-def _pack(scores: Tensor, index: Tensor) -> Tensor:
-    """Combine into int64 that sort by score, then by falling index (below 2^32)."""
-    bits = (scores.float() + 0.0).view(torch.int32)
-    ascending = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return ascending.long().bitwise_left_shift_(32).add_(_LOW - index)

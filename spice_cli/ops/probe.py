@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.ops.neighbors import nearest, rows_per_block, top
+from spice_cli.ops.largest import top
+from spice_cli.ops.neighbors import nearest, rows_per_block
 
 
 def knn_accuracy(

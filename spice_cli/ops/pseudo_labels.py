@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.ops.neighbors import top
+from spice_cli.ops.largest import top
 
 
 def prototypes(features: Tensor, probs: Tensor, ratio: float, *, overlap: bool = True) -> Tensor:

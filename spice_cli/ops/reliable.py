@@ -38,28 +38,32 @@ class Reliable:
     """(n,) float32, as in `Verdict`, of every sample."""
 
 
-def consistency(labels: Tensor, neighbors: Tensor) -> Tensor:
-    """Return the share (n,) float32 of neighbours (n, v) with the label of the first of them.
+def agreeing(neighbors: Tensor, labels: Tensor) -> Tensor:
+    """Return how many (r,) int64 of the neighbours (r, v) have the label of the first of them.
 
-    Equation 5; column 0 is the sample itself, and counts.
+    Equation 5, times v; column 0 is the sample itself, and counts. Labels (n,) are of all samples.
     """
-    return _agreeing(labels, neighbors) / neighbors.shape[1]
+    return (labels[neighbors] == labels[neighbors[:, :1]]).sum(1)
 
 
 def locally_consistent(
-    neighbors: Tensor, probs: Tensor, *, agreement: float, strict: bool, confidence: float
+    agree: Tensor,
+    voters: int,
+    probs: Tensor,
+    *,
+    agreement: float,
+    strict: bool,
+    confidence: float,
 ) -> Verdict:
-    """Keep the samples that are confident and whose neighbours (n, v) agree with them.
+    """Keep the samples that are confident and with which enough neighbours agree.
 
-    A sample's label is its most probable cluster of `probs` (n, k). It is kept if at least
-    `agreement` of its neighbours, itself among them, have its label (`strict`: more than that, as
-    the paper has it) and its probability exceeds `confidence`. The count is compared exactly: .99
-    of 100 is 99.
+    A sample's label is its most probable cluster of `probs` (n, k), and `agree` (n,) of the
+    `voters` neighbours, itself among them, have it. It is kept if that is at least the share
+    `agreement` (`strict`: more than that, as the paper has it) and its probability exceeds
+    `confidence`. The count is compared exactly: .99 of 100 is 99.
     """
-    score, label = probs.max(1)
-    agreeing = _agreeing(label, neighbors)
-    kept = (agreeing >= _needed(agreement, neighbors.shape[1], strict)) & (score > confidence)
-    return Verdict(kept, agreeing / neighbors.shape[1])
+    kept = (agree >= _needed(agreement, voters, strict)) & (probs.amax(1) > confidence)
+    return Verdict(kept, agree / voters)
 
 
 def select(
@@ -96,12 +100,6 @@ def select(
 def counts(label: Tensor, clusters: int) -> Tensor:
     """Return how many labels (clusters,) int64 each cluster has among `label` (m,)."""
     return torch.bincount(label, minlength=clusters)
-
-
-def _agreeing(labels: Tensor, neighbors: Tensor) -> Tensor:
-    """How many neighbours (n,) have the label of the first."""
-    blocks = torch.split(neighbors, 2**16)
-    return torch.cat([(labels[b] == labels[b[:, :1]]).sum(1) for b in blocks])
 
 
 def _needed(agreement: float, neighbors: int, strict: bool) -> int:

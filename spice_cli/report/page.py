@@ -9,10 +9,12 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from spice_cli.report import questions
+from spice_cli.report.questions import Questions
 from spice_cli.report.sprite import Sprite
 from spice_cli.report.tables import marked
 
-SCRIPTS = ("page.js", "gallery.js", "map.js")
+SCRIPTS = ("page.js", "gallery.js", "questions.js", "map.js")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Page:
     heat: str
     """How to read the heat maps; empty where there are none."""
     points: Points
+    questions: Questions
     findings: Sequence[Finding]
     numbers: Sequence[str]
     """HTML of tables."""
@@ -87,6 +90,7 @@ def render(page: Page) -> str:
         summary="".join(f"<li>{marked(line)}</li>" for line in page.summary),
         heat=marked(f" {page.heat}") if page.heat else "",
         measure=escape(page.measure.capitalize()),
+        asking=marked(page.questions.note or questions.told(page.questions)),
         numbers="".join(page.numbers),
         charts="".join(page.charts),
         settings="".join(page.settings),
@@ -120,6 +124,7 @@ def _data(page: Page) -> dict[str, Any]:
             "confidence": list(page.points.confidence),
             "maps": {name: {"x": x, "y": y} for name, (x, y) in page.points.maps.items()},
         },
+        "questions": questions.facts(page.questions),
         "findings": [
             {"title": each.title, "note": each.note, "groups": each.groups}
             for each in page.findings

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from spice_cli.errors import InvalidError
 from spice_cli.run import files
-from spice_cli.run.load import MANIFEST
 from spice_cli.run.manifest import Manifest, Record, Stage
 from spice_cli.run.schema import check_specs
+from spice_cli.run.seal import MANIFEST, SPARE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +54,7 @@ def settle(run: Path, manifest: Manifest) -> None:
         files.remove(aside(file))
     written = [run / f"{stage}.jsonl" for stage in Stage]
     written += [name(run, stage) for stage in Stage for name in (artifact_file, checkpoint_file)]
-    for file in (run / MANIFEST, *written):
+    for file in (run / MANIFEST, run / SPARE, *written):
         files.remove(files.partial(file))
 
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ def naming(path: Path, verb: str = "write") -> Iterator[None]:
         full = error.errno in _FULL
         hint = "make room, then repeat the command: finished stages are kept" if full else ""
         reason = (error.strerror or type(error).__name__).lower()
+        if error.errno == errno.ENOSPC:
+            reason += _room(path)
         raise InvalidError(f"could not {verb} `{path}`: {reason}", hint=hint) from error
 
 
@@ -77,6 +80,13 @@ def sha256(path: Path) -> str:
     """
     with naming(path, "read"), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _room(path: Path) -> str:
+    with suppress(OSError):
+        folder = path if path.is_dir() else path.parent
+        return f" ({shutil.disk_usage(folder).free / 2**20:,.1f} MiB are free)"
+    return ""
 
 
 def _flush(path: Path) -> None:

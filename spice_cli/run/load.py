@@ -1,5 +1,6 @@
 """Reading `run.json`, and saying in one sentence what is wrong with it."""
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +10,11 @@ from pydantic import ValidationError
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run.files import naming
 from spice_cli.run.manifest import FORMAT, Manifest
+from spice_cli.run.seal import MANIFEST, is_sealed, recovery
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-MANIFEST = "run.json"
 _FAULTS = (
     (r"missing", "is missing"),
     (r"extra_forbidden", "is unknown"),
@@ -38,15 +39,25 @@ def load_manifest(run: Path) -> Manifest:
 
     Raises:
         MissingError: there is none.
-        InvalidError: it is not JSON, of a newer format, or a field is wrong, named in the message.
+        InvalidError: it is gone, not JSON, of a newer format, changed since it was written, or a
+            field is wrong, named in the message.
     """
     path = run / MANIFEST
     try:
         with naming(path, "read"):
-            return Manifest.model_validate_json(path.read_bytes())
+            text = path.read_bytes()
+        manifest = Manifest.model_validate_json(text)
+        if not is_sealed(json.loads(text)):
+            raise InvalidError(
+                f"`{path}` was changed since it was written (by hand? then take out its `check`)",
+                hint=recovery(run) or "start another run with `--run PATH`",
+            )
+        return manifest.model_copy(update={"check": None})
     except InvalidError as error:
         if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             raise
+        if hint := recovery(run):
+            raise InvalidError(f"`{path}` is gone", hint=hint) from None
         raise MissingError(
             f"there is no run at `{run}`",
             hint="pass `--run PATH`, set `SPICE_RUN`, or start one with `spice pretrain digits`",
@@ -61,7 +72,7 @@ def load_manifest(run: Path) -> Manifest:
         more = f" ({len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise InvalidError(
             f"`{path}` is not a manifest: {_sentence(faults[0])}{more}",
-            hint="start another run with `--run PATH`",
+            hint=recovery(run) or "start another run with `--run PATH`",
         ) from None
 
 

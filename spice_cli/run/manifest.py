@@ -111,6 +111,8 @@ class Manifest(Frozen):
     recipe: Recipe
     seed: int = 0
     stages: dict[Stage, Record] = Field(default_factory=dict)
+    check: str | None = Field(default=None, exclude=True)
+    """The hash of all the above as it was written (`run/seal.py`); none where it was edited."""
 
     @model_validator(mode="after")
     def _inputs_come_earlier(self) -> Self:

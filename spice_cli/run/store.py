@@ -14,9 +14,10 @@ from pydantic_core import to_jsonable_python
 
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run import artifact, files, schema, siblings, stale
-from spice_cli.run.load import MANIFEST, load_manifest
+from spice_cli.run.load import load_manifest
 from spice_cli.run.lock import LOCK, holding
 from spice_cli.run.manifest import Data, Environment, Manifest, Recipe, Record, Stage
+from spice_cli.run.seal import MANIFEST, SPARE, save_sealed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,7 @@ class Run:
         Raises:
             InvalidError: the run there is on other images, or they changed since.
         """
-        if not (path / MANIFEST).exists():
+        if not any((path / name).exists() for name in (MANIFEST, SPARE)):
             with files.naming(path):
                 path.mkdir(parents=True, exist_ok=True)
             run = cls(path, Manifest(data=data, recipe=recipe, seed=seed))
@@ -244,7 +245,7 @@ class Run:
         return files.quoted(self.path)
 
     def _save(self, manifest: Manifest) -> None:
-        files.write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+        save_sealed(self.path, manifest)
         self.manifest = manifest
 
 

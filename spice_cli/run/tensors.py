@@ -7,13 +7,15 @@ what is hashed should be what is used.
 
 import hashlib
 import json
+import math
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -36,6 +38,8 @@ DTYPES = {
 }
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 _CHUNK = 1 << 22
+MAPPED = 1 << 30
+"""Bytes from which a tensor is mapped into memory, so that it need not fit."""
 
 
 class Loaded(NamedTuple):
@@ -98,6 +102,9 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
 def load(path: Path, names: Collection[str] = ()) -> Loaded:
     """Read a file once, keeping all its tensors or only those named, on the CPU and contiguous.
 
+    Tensors of `MAPPED` bytes or more are hashed and then mapped. A file that is written by rename,
+    as ours are, stays as it was for whoever has mapped it.
+
     Raises:
         MissingError: there is no such file.
         InvalidError: it is cut short, not a safetensors file, or of a dtype that is not known.
@@ -122,6 +129,10 @@ def load(path: Path, names: Collection[str] = ()) -> Loaded:
             if names and name not in names:
                 _skip(stream, end - start, digest)
                 continue
+            if end - start >= MAPPED:
+                _skip(stream, end - start, digest)
+                tensors[name] = _mapped(stream, 8 + len(text) + start, entry["shape"], dtype)
+                continue
             tensors[name] = torch.empty(entry["shape"], dtype=dtype)
             for chunk in _chunks(bytes_of(tensors[name])):
                 if stream.readinto(chunk) != len(chunk):
@@ -141,6 +152,17 @@ def _skip(stream: BufferedReader, size: int, digest: "hashlib._Hash") -> None:
     while size > 0 and (chunk := stream.read(min(size, _CHUNK))):
         digest.update(chunk)
         size -= len(chunk)
+
+
+def _mapped(
+    stream: BufferedReader, offset: int, shape: Sequence[int], dtype: torch.dtype
+) -> Tensor:
+    """Map a tensor of a file; what is written to it stays in this process."""
+    place, size = stream.tell(), math.prod(shape) * dtype.itemsize
+    flat: np.ndarray = np.memmap(stream, np.uint8, mode="c", offset=offset, shape=(size,))
+    stream.seek(place)
+    mapped: Tensor = torch.from_numpy(flat)
+    return mapped.view(dtype).view(tuple(shape))
 
 
 def _chunks(view: memoryview) -> Iterator[memoryview]:

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from torch import Tensor
 
 from spice_cli.config import Frozen
-from spice_cli.ops.adaptive import adaptively_consistent
+from spice_cli.ops.adaptive import adaptively_consistent, neighborhood
 from spice_cli.ops.reliable import Verdict
 
 
@@ -29,9 +29,13 @@ class Adaptive:
         self.neighbors = config.neighbors
         self.balance = config.balance
 
-    def __call__(self, neighbors: Tensor, probs: Tensor) -> Verdict:
-        """Judge the samples of probs (n, k) by their neighbours (n, v), themselves first."""
-        return adaptively_consistent(neighbors, probs)
+    def hear(self, neighbors: Tensor, labels: Tensor) -> Tensor:
+        """Return the size of each neighbourhood and how many in it agree, (r, 2)."""
+        return neighborhood(neighbors, labels)
+
+    def judge(self, heard: Tensor, voters: int, probs: Tensor) -> Verdict:
+        """Judge the samples of probs (n, k) by what was heard (n, 2)."""
+        return adaptively_consistent(heard, voters)
 
     def looser(self) -> dict[str, float]:
         """Name settings that keep more: there are none."""

@@ -31,8 +31,12 @@ class Scan:
         self.balance = config.balance
         self.confidence = config.confidence
 
-    def __call__(self, neighbors: Tensor, probs: Tensor) -> Verdict:
-        """Judge the samples of probs (n, k); their only neighbours (n, 1) are themselves."""
+    def hear(self, neighbors: Tensor, labels: Tensor) -> Tensor:
+        """Return nothing of the only neighbours (r, 1), which are the samples themselves."""
+        return neighbors[:, :0]
+
+    def judge(self, heard: Tensor, voters: int, probs: Tensor) -> Verdict:
+        """Judge the samples of probs (n, k)."""
         score = probs.amax(1)
         return Verdict(score > self.confidence, torch.ones_like(score))
 

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, model_validator
 from torch import Tensor
 
 from spice_cli.config import Frozen, Share, Variant
-from spice_cli.ops.reliable import Verdict, locally_consistent
+from spice_cli.ops.reliable import Verdict, agreeing, locally_consistent
 
 
 class Spice:
@@ -51,10 +51,15 @@ class Spice:
         self.balance = config.balance or "none"
         self.agreement, self.confidence = config.agreement or 0.0, config.confidence or 0.0
 
-    def __call__(self, neighbors: Tensor, probs: Tensor) -> Verdict:
-        """Judge the samples of probs (n, k) by their neighbours (n, v), themselves first."""
+    def hear(self, neighbors: Tensor, labels: Tensor) -> Tensor:
+        """Return how many of the neighbours agree with each sample, (r, 1)."""
+        return agreeing(neighbors, labels).unsqueeze(1)
+
+    def judge(self, heard: Tensor, voters: int, probs: Tensor) -> Verdict:
+        """Judge the samples of probs (n, k) by what was heard (n, 1)."""
         return locally_consistent(
-            neighbors,
+            heard.squeeze(1),
+            voters,
             probs,
             agreement=self.agreement,
             strict=bool(self.config.strict),

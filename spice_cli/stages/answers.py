@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,7 +113,7 @@ def read_given(file: Path) -> list[dict[str, Any]]:
             text = file.read_text(encoding="utf-8-sig")
         if file.suffix.lower() in (".jsonl", ".ndjson"):
             return [_row(json.loads(line), n) for n, line in _lines(text)]
-        rows = csv.DictReader(text.splitlines())
+        rows = csv.DictReader(io.StringIO(text, newline=""))
         if not {"path", "cluster"} <= set(rows.fieldnames or ()):
             raise ValueError("its first line must name the columns `path` and `cluster`")
         return [_row(each, n) for n, each in enumerate(rows, 2)]

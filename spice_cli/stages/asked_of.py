@@ -40,10 +40,11 @@ class Asked:
         return (*own, self.stage)
 
 
-def asked_of(run: Run, device: torch.device, track: Track) -> Asked:
+def asked_of(run: Run, device: torch.device, track: Track, *, stored: bool = False) -> Asked:
     """Read them, and the features to compare images by.
 
-    Where a stage trained the network, those are its own, else the embeddings.
+    Where a stage trained the network, those are its own, else the embeddings; with `stored` these
+    wherever there are any, which takes no time.
 
     Raises:
         MissingError: there is no stage that clusters, or nothing to compare images by.
@@ -59,7 +60,8 @@ def asked_of(run: Run, device: torch.device, track: Track) -> Asked:
         scores = (cosines / KMeansConfig().temperature).log_softmax(1)
     else:
         scores = run.read(stage, "probs")["probs"].float().clamp(min=1e-30).log()
-    network = images is not None and has_network(run, stage)
+    fast = stored and rows is not None
+    network = not fast and images is not None and has_network(run, stage)
     if network and images is not None:
         model = model_of(run, device, stage=stage)
         features = features_of(model, images.images, track)

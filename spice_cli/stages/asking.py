@@ -39,10 +39,12 @@ class Asking:
     Only training images are asked about. What a person merged, split and named counts.
     """
 
-    def __init__(self, run: Run, device: torch.device, track: Track) -> None:
-        """Read the furthest result, leaving an earlier `ask` aside; errors as in `asked_of`."""
+    def __init__(
+        self, run: Run, device: torch.device, track: Track, *, stored: bool = False
+    ) -> None:
+        """Read the furthest result, leaving an earlier `ask` aside; as in `asked_of`."""
         self.run, self.device, self.track = run, device, track
-        self.asked: Asked = asked_of(run, device, track)
+        self.asked: Asked = asked_of(run, device, track, stored=stored)
         self.of = run.record(self.asked.stage).sha256
         self.curation = self._curation()
         self.names = dict(self.curation.names)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spice_cli.errors import InvalidError, MissingError
+from spice_cli.run.files import quoted
 from spice_cli.run.manifest import Data, Manifest, Record, Stage
 from spice_cli.run.siblings import family_of
 from spice_cli.run.store import Run
@@ -30,12 +31,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that may be ranked: of the same images, by the same protocol. The best is first."""
+    """Rows that may be ranked: same images, protocol and true classes. The best is first."""
 
     data: Data
     protocol: str
     images: int
     """Those that were scored."""
+    labels: str | None
+    """Hash of the true classes, where they are of a file and not the data set's own."""
     average: str
     """Mean of the entropies in NMI."""
     rows: list[Row]
@@ -54,10 +57,10 @@ def compare(
 
     Raises:
         MissingError: a path is no run, or a run has not finished a stage.
-        InvalidError: a run is stale or broken, runs of a family have different settings, or runs
-            call different images by the same name.
+        InvalidError: a run is stale or broken, runs of a family have different settings or were
+            scored against different true classes, or runs call different images by the same name.
     """
-    tables: dict[tuple[str, str, int], Table] = {}
+    tables: dict[tuple[str, str, int, str | None], Table] = {}
     named: dict[tuple[str, str], tuple[Path, Data]] = {}
     for path in paths:
         runs = members(path)
@@ -71,8 +74,9 @@ def compare(
             )
         for stage in stages or [_furthest(runs)]:
             row, found = _row(path, runs, stage, choices, track)
-            key = (data.fingerprint, data.protocol, found.images)
-            empty = Table(data, data.protocol, found.images, choices.average, [])
+            of = found.images, found.labels
+            key = (data.fingerprint, data.protocol, *of)
+            empty = Table(data, data.protocol, *of, choices.average, [])
             tables.setdefault(key, empty).rows.append(row)
     for table in tables.values():
         table.rows.sort(key=lambda row: -_first(row, choices.metrics))
@@ -91,6 +95,11 @@ def _row(
     check_alike(runs, stage)
     kept = kept_in([path, path.resolve().parent, *(run.path for run in runs)])
     found = [scored(run, stage, choices, kept, track) for run in runs]
+    if len({each.labels for each in found}) > 1:
+        raise InvalidError(
+            f"runs of `{path}` were scored against different true classes",
+            hint=f"spice compare {quoted(path)} --labels FILE",
+        )
     row = Row(
         name=str(path),
         stage=stage,

@@ -48,8 +48,8 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
 
         embeddings = embed(plain, rows())
         if config.flip:
-            pairs = zip(embeddings.split(BLOCK), embed(mirrored, rows()).split(BLOCK), strict=True)
-            for own, other in pairs:
+            parts = (torch.split(each, BLOCK) for each in (embeddings, embed(mirrored, rows())))
+            for own, other in zip(*parts, strict=True):
                 own.copy_(F.normalize(own + other))
         out = {"embeddings": embeddings}
         if config.views:

@@ -20,7 +20,7 @@ from spice_cli.stages.origin import origin
 from spice_cli.stages.per_cluster import per_cluster
 from spice_cli.stages.probed import Probed, probe
 from spice_cli.stages.scores import Average, Match, score
-from spice_cli.stages.truth import truth
+from spice_cli.stages.truth import mark, truth
 from spice_cli.stages.unlabelled import label_free, sizes
 from spice_cli.track import Track
 
@@ -60,6 +60,8 @@ class Evaluation:
     """Cluster, size, mean confidence, and with truth its most frequent class and purity."""
     label_free: dict[str, float] = field(default_factory=dict)
     """Scores that no label went into; without truth `scores` has the silhouette too."""
+    labels: str | None = None
+    """Hash of the true classes, where they are of a file and not the data set's own."""
     oracle: Oracle | None = None
 
 
@@ -106,7 +108,7 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         free, said = label_free(run, found)
         notes += more + how
         if choices.oracle:
-            oracle = consult(run, labels)
+            oracle = consult(run, labels, track)
             best = oracle.accuracies[oracle.best]
             scores |= {"oracle-acc": best, "oracle-lost": oracle.lost}
             notes.append(oracle.note)
@@ -124,8 +126,20 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         titles=titles,
         per_cluster=cells,
         label_free=free,
+        labels=None if labels is None or choices.labels is None else mark(labels),
         oracle=oracle,
     )
+
+
+def scored_against(run: Run, file: Path | None, track: Track) -> str | None:
+    """Return what `Evaluation.labels` would be of an evaluation with the labels in `file`."""
+    labels = None if file is None else truth(run, file, track.say)
+    return None if labels is None else mark(labels)
+
+
+def has_truth(run: Run, track: Track) -> bool:
+    """Tell whether the data set knows true classes."""
+    return truth(run, None, track.say) is not None
 
 
 def _scope(run: Run, stage: Stage, found: Assignments) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from spice_cli.errors import InvalidError, MissingError
-from spice_cli.run.load import MANIFEST
 from spice_cli.run.manifest import Manifest, Stage
+from spice_cli.run.seal import MANIFEST
 from spice_cli.run.store import Run
 from spice_cli.stages.scored import Scored
 

@@ -25,17 +25,21 @@ def features(
     *,
     batch_size: int,
     bar: Bar | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8."""
-    parts = []
+    """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8, in `out`."""
+    at = 0
     for part in torch.split(images, fitting(batch_size, images)):
         pixels = view(part).contiguous(memory_format=torch.channels_last)
         with job.autocast():
             pooled = backbone(pixels)
-        parts.append(F.normalize(pooled.float()))
+        rows = F.normalize(pooled.float())
+        out = rows.new_empty(len(images), rows.shape[1]) if out is None else out
+        out[at : at + len(rows)] = rows
+        at += len(rows)
         if bar:
             bar.advance(len(part))
-    return torch.cat(parts)
+    return torch.empty(0) if out is None else out
 
 
 def fitting(batch_size: int, images: Tensor) -> int:

@@ -11,6 +11,8 @@ from spice_cli.catalog import STAGES, load
 from spice_cli.config import Embed, Pretrain, SelectReliable, SelfLabel, Semi
 from spice_cli.errors import SpiceError
 from spice_cli.ops.costs import FLOAT, feature_bytes, image_bytes
+from spice_cli.ops.hardware import memory
+from spice_cli.ops.neighbors import room_for
 from spice_cli.ops.schedule import semi_steps
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
@@ -99,7 +101,8 @@ class _Look:
         data = run.manifest.data
         self.train, self.images = data.train, data.train + data.test
         self.side = image_size(run)
-        self.pixels = image_bytes(self.images + data.unlabelled, self.side)
+        pixels = image_bytes(self.images + data.unlabelled, self.side)
+        self.pixels = pixels if 2 * pixels <= memory() else memory() // 4
         self.pretrain: Pretrain = configs["pretrain"]
         self.pace: Pace | None = None
         self.width = 0
@@ -166,15 +169,15 @@ class _Look:
             line,
             what=f"`{config.method}`",
             seconds=_range(block.times(max(1.0, (self.train / len(rows)) ** 2))),
-            memory=feature_bytes(self.train, width, 0),
-            disk=16 * self.train,
+            memory=feature_bytes(self.train, width + self.clusters, 0)
+            + room_for(self.train, width),
+            disk=20 * self.train,
         )
 
     def _semi(self, line: Line) -> Line:
         config: Semi = self.configs["semi"]
-        planned = config.steps or semi_steps(
-            self.train // 2, self.train, config.batch_size, config.ratio
-        )
+        pool = self.train + (self.run.manifest.data.unlabelled if config.unlabelled else 0)
+        planned = config.steps or semi_steps(self.train // 2, pool, config.batch_size, config.ratio)
         record = self.run.manifest.stages.get(Stage.PRETRAIN)
         if self.network is not None or (record is not None and record.imported):
             return replace(line, what=f"{planned:,} steps at most, not timed")

@@ -131,6 +131,7 @@ class _Share:
         for parameter in self.parameters:
             parameter.register_post_accumulate_grad_hook(self.ready)  # type: ignore[no-untyped-call]
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def take(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         """Keep this process's rows of the inputs (n, ...), the first ones again where they end."""
         (rows,) = inputs
@@ -147,9 +148,11 @@ class _Share:
             own = torch.cat([own, rows[:1].expand(each - len(own), *rows.shape[1:])])
         if not own.is_floating_point():
             assert self.render is not None
-            own = self.render(own)
+            with torch.autocast(own.device.type, enabled=False):
+                own = self.render(own)
         return (own,)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def give(self, module: nn.Module, inputs: tuple[Tensor], features: Tensor) -> Tensor:
         """Return the features (n, d) of all rows."""
         return gather(features)[: self.rows]
@@ -187,7 +190,7 @@ def join() -> Group:
 
     On one host a restarted attempt meets in the same store as the one before it, some versions of
     torch forgetting to tell them apart; so their keys are. For several hosts, whose counts of
-    restarts may differ, see docs/scale.md.
+    restarts may differ, see docs/devices.md.
     """
     on_gpu = torch.cuda.is_available()
     if on_gpu:

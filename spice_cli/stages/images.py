@@ -20,7 +20,7 @@ def load_once(spec: DataSpec, say: Callable[[str], None]) -> tuple[Dataset, str]
     if spec not in _loaded:
         _loaded.clear()
         data = load(spec, say)
-        _loaded[spec] = data, fingerprint(data.everything)
+        _loaded[spec] = data, data.mark or fingerprint(data.everything)
     return _loaded[spec]
 
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from spice_cli.config import Frozen
+from spice_cli.config import Compile, Frozen
 from spice_cli.errors import CollapsedError
 from spice_cli.run.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
 from spice_cli.run.log import Log
@@ -63,6 +63,12 @@ class Job(Generic[C]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed("initialisation"))
             yield
+
+    @property
+    def compile(self) -> Compile:
+        """Whether to compile; `auto` does not with several devices, where nothing was measured."""
+        choice: Compile = self.config.compile  # type: ignore[attr-defined]
+        return "off" if self.group.world > 1 and choice == "auto" else choice
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in bf16 where that was chosen."""

@@ -21,6 +21,7 @@ def keep(run: Run, found: Evaluation) -> list[Path]:
     summary = {
         "stage": found.stage,
         "protocol": found.protocol,
+        "labels": found.labels,
         "images": found.images,
         "clusters": found.clusters,
         "scores": found.scores,

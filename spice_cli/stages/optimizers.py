@@ -7,13 +7,15 @@ from torch import nn
 
 from spice_cli.config import Pretrain
 from spice_cli.methods.plan import Rate
+from spice_cli.ops.lars import Lars
 from spice_cli.ops.muon import muon, sgd
 
 
 def optimizers(method: nn.Module, config: Pretrain) -> list[torch.optim.Optimizer]:
     """Return what trains the parameters of `method`, in groups by its `rates()`.
 
-    Adam is Kingma and Ba's (https://arxiv.org/abs/1412.6980), with `momentum` as its first beta.
+    Adam is Kingma and Ba's (https://arxiv.org/abs/1412.6980), with `momentum` as its first beta;
+    LARS is `ops.lars`, whose `trust` is .001.
     """
     asked: dict[str, Rate] = getattr(method, "rates", dict)()
     rates = {parameter: _rate(name, asked) for name, parameter in method.named_parameters()}
@@ -36,9 +38,12 @@ def _alike(method: nn.Module, config: Pretrain) -> list[torch.optim.Optimizer]:
         return muon(method, **shared, adam_lr=config.adam_lr)
     if config.optimizer == "sgd":
         return sgd(method, **shared, nesterov=config.nesterov)
+    trained = [p for p in method.parameters() if p.requires_grad]
+    if config.optimizer == "lars":
+        return [Lars(trained, **shared)]
     return [
         torch.optim.Adam(
-            [p for p in method.parameters() if p.requires_grad],
+            trained,
             lr=config.lr,
             betas=(config.momentum, 0.999),
             weight_decay=config.weight_decay,

@@ -6,10 +6,9 @@ from torch import Tensor
 
 from spice_cli.errors import MissingError
 from spice_cli.ops.metrics import accuracy
-from spice_cli.run.files import quoted
-from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.stored_heads import clusters_of_heads
+from spice_cli.stages.oracle_choices import choices
+from spice_cli.track import Track
 
 
 @dataclass(frozen=True)
@@ -19,6 +18,8 @@ class Oracle:
     accuracies: list[float]
     losses: list[float]
     """The selection losses, by which the head was picked: the least."""
+    lacks: str = ""
+    """What could not be asked, and why."""
 
     @property
     def picked(self) -> int:
@@ -37,33 +38,29 @@ class Oracle:
 
     @property
     def note(self) -> str:
-        """Say it in a sentence."""
-        return (
-            f"oracle (saw the labels; nothing is picked by it): of {len(self.losses)} heads it "
-            f"takes {self.best}, ACC {self.accuracies[self.best]:.4f}; the selection loss took "
+        """Say it in a sentence, and another of what could not be asked."""
+        took = (
+            f"of {len(self.losses)} heads it takes {self.best}, "
+            f"ACC {self.accuracies[self.best]:.4f}; the selection loss took "
             f"{self.picked}, ACC {self.accuracies[self.picked]:.4f}, {self.lost:.4f} less"
         )
+        if len(self.losses) == 1:
+            took = f"ACC {self.accuracies[0]:.4f}"
+        lacks = f"; {self.lacks}" if self.lacks else ""
+        return f"oracle (saw the labels; nothing is picked by it): {took}{lacks}"
 
 
-def consult(run: Run, labels: Tensor) -> Oracle:
-    """Score the stored heads by `labels` (n,), -1 where unknown, on the images that count.
+def consult(run: Run, labels: Tensor, track: Track) -> Oracle:
+    """Score the heads by `labels` (n,), -1 where unknown, on the images that count.
 
     Raises:
-        MissingError: no image that counts has a label, or `self-label` is not there or stored no
-            heads that can be read again.
+        MissingError: no image that counts has a label; and as `choices`.
     """
     data, counted = run.manifest.data, labels >= 0
     if data.protocol == "split":
         counted[: data.train] = False
     if not bool(counted.any()):
         raise MissingError("no image that the oracle is asked about has a label")
-    clusters = clusters_of_heads(run)
-    if clusters is None:
-        method = run.record(Stage.SELF_LABEL).config.get("method", "it")
-        raise MissingError(
-            f"`{method}` stored no heads on the embeddings that an oracle could choose from",
-            hint=f"spice self-label --method spice -r {quoted(run.path)}",
-        )
-    losses = run.read(Stage.SELF_LABEL, "losses")["losses"]
-    found = [accuracy(row, labels[counted]) for row in clusters[:, counted]]
-    return Oracle(found, losses.tolist())
+    given = choices(run, track)
+    found = [accuracy(row, labels[counted]) for row in given.clusters[:, counted]]
+    return Oracle(found, given.losses.tolist(), given.lacks)

@@ -64,7 +64,7 @@ def perform(
         seed=seed,
         device=device.type,
         precision=precision,
-        threads=torch.get_num_threads(),
+        threads=torch.get_num_threads() if device.type == "cpu" else 0,
         torch=torch.__version__,
     )
     checkpoint = Checkpoint(run.path, stage, key)

@@ -172,6 +172,9 @@ def _embed(known: Known) -> list[Choice]:
 
 
 def _heads(known: Known) -> list[Choice]:
+    if known.trained:
+        why = "better than k-means and `turtle` on such features (docs/results.md)"
+        return [Choice("self-label", {"method": "graph", "views": "plain"}, why)]
     return [
         Choice(
             "self-label",

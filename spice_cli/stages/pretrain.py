@@ -58,7 +58,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
 
     is_compiled = compiled(
         method,
-        config.compile,
+        job.compile,
         steps=config.epochs * steps,
         rehearse=lambda: loss_of(torch.arange(batch, device=device), job.generator("rehearsal")),
         warn=job.track.warn,

@@ -1,5 +1,7 @@
 """Reliable labels made anew from the classifier in training, by the run's own selection."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
@@ -8,7 +10,8 @@ from torch import Tensor, nn
 from spice_cli.config import SelectReliable, Semi
 from spice_cli.errors import InvalidError
 from spice_cli.models.classifier import Classifier
-from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.judged import judged
+from spice_cli.ops.neighbors import tell_nearest
 from spice_cli.ops.reliable import counts, select
 from spice_cli.run.manifest import Stage
 from spice_cli.stages.classify import outputs
@@ -59,9 +62,9 @@ def renew(job: Job[Semi], model: Classifier, pool: Tensor, labels: Labels, numbe
     probs = torch.cat([logits for _, logits in parts]).softmax(1)
     method = selection(config)
     voters = min(method.neighbors, len(pool))
-    alone = torch.arange(len(pool), device=pool.device)[:, None]
+    exact = partial(tell_nearest, embeddings, voters)
     found = select(
-        method(nearest(embeddings, voters) if voters > 1 else alone, probs),
+        judged(method, exact, voters, probs),
         probs,
         balance=method.balance,
         min_per_cluster=config.min_per_cluster,

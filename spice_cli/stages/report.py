@@ -18,6 +18,7 @@ from spice_cli.stages.charts import charts
 from spice_cli.stages.odd import odd
 from spice_cli.stages.points import check_maps, points
 from spice_cli.stages.provenance import provenance, summary
+from spice_cli.stages.report_questions import questions
 from spice_cli.stages.scene import Scene, scene
 from spice_cli.stages.verdict import Row, Verdict, verdict
 from spice_cli.track import Track
@@ -33,24 +34,33 @@ def report(
     clusters: int | None = None,
     maps: Sequence[Projection] = (),
     pictures: int = 8,
+    asking: int | None = None,
     track: Track,
 ) -> None:
     """Write the report of a stage's clusters, by default the furthest's, into one HTML file.
 
     `clusters` is for k-means on `embed`; `pictures` of each kind are shown of a cluster, fewer
-    where there are many clusters. Errors as in `scene`; MissingError also where a projection is
-    not installed, InvalidError where the file cannot be written.
+    where there are many clusters. It asks up to `asking` questions; by default 20, of
+    many images none. Errors as in `scene`; MissingError also where a projection is not installed,
+    InvalidError where the file cannot be written.
     """
     check_maps(maps)
     seen = scene(run, stage or newest(run), clusters, track)
-    write_text(file, render(_page(seen, maps, pictures, track)))
+    write_text(file, render(_page(seen, maps, pictures, asking, track)))
 
 
-def _page(scene: Scene, maps: Sequence[Projection], pictures: int, track: Track) -> Page:
+def _page(
+    scene: Scene,
+    maps: Sequence[Projection],
+    pictures: int,
+    asking: int | None,
+    track: Track,
+) -> Page:
     known = verdict(scene.run, scene.stage, scene.found.clusters)
     album = Album(scene)
     truth = {cluster: f"mostly class {_share(row)}" for cluster, row in known.of_cluster.items()}
     shown, heat = cards(scene, album, pictures, truth, track)
+    asked = questions(scene, album, asking, track)
     findings = _findings(scene, album)
     name = scene.run.manifest.data.name.rsplit("/", 1)[-1]
     return Page(
@@ -62,6 +72,7 @@ def _page(scene: Scene, maps: Sequence[Projection], pictures: int, track: Track)
         captions=album.captions,
         heat=heat,
         points=points(scene, maps),
+        questions=asked,
         findings=findings,
         numbers=_numbers(scene, shown, known),
         charts=charts(scene.run),

@@ -10,7 +10,7 @@ from spice_cli.run.files import write_text
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.assignments import known_clusters, newest
-from spice_cli.stages.evaluate import Choices, evaluate
+from spice_cli.stages.evaluate import Choices, evaluate, has_truth, scored_against
 from spice_cli.stages.keep import edits_mark
 from spice_cli.track import Track
 
@@ -31,6 +31,8 @@ class Scored:
     notes: list[str]
     input: str
     """Hash of the artifact."""
+    labels: str | None = None
+    """Hash of the true classes, where they are of a file; None: the data set's own, or none."""
 
 
 def scored(run: Run, stage: Stage, choices: Choices, kept: Kept, track: Track) -> Scored:
@@ -43,7 +45,7 @@ def scored(run: Run, stage: Stage, choices: Choices, kept: Kept, track: Track) -
         run.read(stage)
     choices = replace(choices, stage=stage)
     found = kept.get(record.sha256)
-    if found is not None and _answers(found, run, choices):
+    if found is not None and _answers(found, run, choices, track):
         return _summary(found, choices.metrics, record.sha256)
     anew = evaluate(run, choices, track)
     return _summary(vars(anew), choices.metrics, record.sha256)
@@ -53,7 +55,8 @@ def _summary(found: Mapping[str, Any], metrics: tuple[str, ...], sha256: str) ->
     asked = {name: found["scores"][name] for name in metrics if name in found["scores"]}
     scores = asked or dict(found["scores"])
     shape = found["images"], found["clusters"]
-    return Scored(Stage(found["stage"]), *shape, scores, list(found["notes"]), sha256)
+    notes, labels = list(found["notes"]), found.get("labels")
+    return Scored(Stage(found["stage"]), *shape, scores, notes, sha256, labels)
 
 
 def kept_in(paths: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
@@ -76,8 +79,8 @@ def keep_family(path: Path, scored: Iterable[Scored]) -> None:
     write_text(path / FAMILY, json.dumps(content, indent=2) + "\n")
 
 
-def _answers(found: Mapping[str, Any], run: Run, choices: Choices) -> bool:
-    """Tell whether kept scores are those asked for, and of the run's own labels."""
+def _answers(found: Mapping[str, Any], run: Run, choices: Choices, track: Track) -> bool:
+    """Tell whether kept scores are those asked for, of the labels asked for."""
     stage = choices.stage or newest(run)
     by_kmeans = stage in (Stage.EMBED, Stage.PRETRAIN)
     try:
@@ -88,10 +91,20 @@ def _answers(found: Mapping[str, Any], run: Run, choices: Choices) -> bool:
             and ("nmi" not in choices.metrics or _says(found, f"nmi: {choices.average} mean"))
             and ("acc" not in choices.metrics or _says(found, "acc: clusters matched one to one"))
             and (not by_kmeans or found["clusters"] == known_clusters(run, choices.clusters))
-            and not (found.get("labels") and run.manifest.data.spec)
+            and _same_truth(found.get("labels"), run, choices, track)
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _same_truth(kept: str | None, run: Run, choices: Choices, track: Track) -> bool:
+    """Tell whether kept scores are of the labels asked for.
+
+    Where none are, these are the data set's own, and whatever the scores are of where it has none.
+    """
+    if choices.labels is not None:
+        return kept == scored_against(run, choices.labels, track)
+    return kept is None or (isinstance(kept, str) and not has_truth(run, track))
 
 
 def _says(found: Mapping[str, Any], start: str) -> bool:

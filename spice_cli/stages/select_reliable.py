@@ -1,25 +1,20 @@
 """Probabilities in, the labels worth trusting out."""
 
-import importlib.util
 import time
-from typing import Any
+from collections.abc import Mapping
 
-import torch
 from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.catalog import SELECTIONS, load
 from spice_cli.config import SelectReliable
-from spice_cli.errors import InvalidError, MissingError
-from spice_cli.ops.approximate import nearly_nearest, recall
-from spice_cli.ops.neighbors import nearest, nearest_of
+from spice_cli.errors import InvalidError
+from spice_cli.ops.judged import Selection, judged
 from spice_cli.ops.reliable import counts, select
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.job import Job, Work, setting
-
-SAMPLE = 500
-"""Images whose neighbours are also found exactly, to say how many an approximate index misses."""
+from spice_cli.stages.neighborhoods import searching
 
 
 def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
@@ -33,8 +28,9 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
         job.track.warn(f"only {train} images: `neighbors` is {voters}, not {method.neighbors}")
     job.log.clear()
     started = time.monotonic()
-    neighbors, quality = _neighbors(job, embeddings.float(), voters)
-    verdict = method(neighbors, probs)
+    search, quality = searching(job, embeddings.float(), voters)
+    with job.track.bar("select-reliable", train) as bar:
+        verdict = judged(method, search, voters, probs, bar.advance)
     found = select(
         verdict,
         probs,
@@ -71,43 +67,14 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
     return {"index": found.index, "label": found.label, "consistency": found.consistency}
 
 
-def selection(config: SelectReliable) -> Any:
-    """Build the config's method of selecting.
-
-    A method is a class with a `Config` whose instances have `neighbors`, how many nearest
-    neighbours it looks at, the image itself included; `balance`; and `looser()`, settings that
-    keep more, if there are any. Called with neighbours (n, v) and probs (n, k) they return a
-    `Verdict`.
-    """
+def selection(config: SelectReliable) -> Selection:
+    """Build the config's method of selecting."""
     kind = load(SELECTIONS[config.method])
-    return kind(kind.Config.model_validate(config.settings))
+    method: Selection = kind(kind.Config.model_validate(config.settings))
+    return method
 
 
-def _neighbors(
-    job: Job[SelectReliable], embeddings: Tensor, voters: int
-) -> tuple[Tensor, dict[str, JsonValue]]:
-    """Find the neighbours (n, voters), and say what the log should know of how well."""
-    kind, n = job.config.index, len(embeddings)
-    if voters == 1:
-        return torch.arange(n, device=embeddings.device)[:, None], {}
-    if kind == "exact":
-        with job.track.bar("select-reliable", n) as bar:
-            return nearest(embeddings, voters, progress=bar.advance), {}
-    if importlib.util.find_spec("faiss") is None:
-        package = "faiss-gpu-cu12" if job.device.type == "cuda" else "faiss-cpu"
-        raise MissingError(
-            f"`index={kind}` needs faiss, which is not installed",
-            hint=f"pip install {package}",
-        )
-    with job.track.bar("select-reliable", n) as bar:
-        neighbors = nearly_nearest(embeddings, voters, kind, progress=bar.advance)
-    drawn = torch.randperm(n, generator=job.generator("recall"), device=job.device)[:SAMPLE]
-    share = recall(neighbors[drawn], nearest_of(embeddings, drawn, voters))
-    job.track.say(f"`{kind}` found {share:.2%} of the nearest neighbours of {len(drawn)} images")
-    return neighbors, {"index": kind, "recall": round(share, 4)}
-
-
-def _relax(looser: dict[str, JsonValue], members: list[int]) -> str:
+def _relax(looser: Mapping[str, JsonValue], members: list[int]) -> str:
     if not all(members):
         return (
             "a cluster that `self-label` left empty has nothing to select; try fewer clusters, or "

@@ -66,7 +66,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
     job.group.share(average)
     rounds = -(-planned // ROUND)
     renewing = renewal_rounds(rounds, renewals(method))
-    compiled(model, config.compile, steps=planned, rehearse=update.rehearse, warn=job.track.warn)
+    compiled(model, job.compile, steps=planned, rehearse=update.rehearse, warn=job.track.warn)
     with job.track.bar(
         "semi", planned * update.images, done=min(done * ROUND, planned) * update.images
     ) as bar:

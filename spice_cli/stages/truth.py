@@ -1,5 +1,6 @@
 """Ground truth. Only `evaluate` imports this room's one door to it."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import BadZipFile
@@ -38,3 +39,8 @@ def truth(run: Run, file: Path | None, say: Callable[[str], None]) -> Tensor | N
             f"`{file}` holds {array.dtype} {array.shape}, not one integer for each of {n} rows"
         )
     return torch.from_numpy(array.astype(np.int64))
+
+
+def mark(labels: Tensor) -> str:
+    """Return the sha256, in hex, of labels (n,) int64: equal ones have equal marks."""
+    return hashlib.sha256(labels.numpy().astype("<i8").tobytes()).hexdigest()

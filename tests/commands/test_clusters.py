@@ -87,7 +87,12 @@ def test_what_cannot_be_is_said_before_anything_runs(spice: Spice) -> None:
 
 @pytest.mark.parametrize(
     ("method", "key", "value"),
-    [("spice", "balance", "none"), ("scan", "entropy", 2.0), ("turtle", "gamma", 2.0)],
+    [
+        ("spice", "balance", "none"),
+        ("scan", "entropy", 2.0),
+        ("turtle", "gamma", 2.0),
+        ("temi", "beta", 0.8),
+    ],
 )
 def test_without_balance_every_method_takes_its_own_setting(
     spice: Spice, copied: Path, method: str, key: str, value: object

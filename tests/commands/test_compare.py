@@ -18,6 +18,7 @@ def manifest(run: Path) -> Any:
 
 def edit(run: Path, change: Callable[[Any], None]) -> None:
     content = manifest(run)
+    content.pop("check", None)
     change(content)
     (run / "run.json").write_text(json.dumps(content))
 
@@ -203,3 +204,60 @@ def test_other_images_under_one_name_are_refused(spice: Spice, pair: tuple[Path,
     refused = spice("compare", *pair, code=4).stderr
     assert "are both about `digits`, but not the same images" in refused
     assert "fingerprint 11111111" in refused
+
+
+def test_labels_of_a_file_are_asked_for_here_as_in_evaluate(
+    spice: Spice, pair: tuple[Path, Path]
+) -> None:
+    run, other = pair
+    np.save("odd.npy", load_digits().target % 2)
+    line = ["compare", run, "--stage", "self-label", "--metric", "purity", "--json"]
+    (own,) = json.loads(spice(*line).stdout)
+    more = ["evaluate", "-r", run, "--stage", "self-label", "--labels", "odd.npy", "--json"]
+    alone = json.loads(spice(*more, "--metrics", "purity").stdout)
+    assert len(json.loads((run / "evaluate.json").read_text())["labels"]) == 64
+    result = spice(*line, other, "--labels", "odd.npy", "--published")
+    (theirs,) = json.loads(result.stdout)
+    assert [row["scores"]["purity"]["mean"] for row in theirs["rows"]] == [alone["purity"]] * 2
+    assert "labels of a file (" in result.stderr
+    (again,) = json.loads(spice(*line).stdout)
+    assert again == own
+    assert (own["labels"], len(theirs["labels"])) == (None, 64)
+    assert own["rows"][0]["scores"]["purity"]["mean"] != alone["purity"]
+
+
+@pytest.fixture
+def twice(clustered: Path, spice: Spice) -> tuple[Path, Path]:
+    """Two runs with no labels of their own, scored against different ones."""
+    found = []
+    for seed, groups in enumerate((30, 40)):
+        run = shutil.copytree(clustered, Path(f"f/seed-{seed}"))
+        np.save("probs.npy", np.eye(4, dtype=np.float32)[(np.arange(120) + seed) // 30 % 4])
+        spice("self-label", "-r", run, "--from", "probs.npy")
+        np.save("truth.npy", np.arange(120) // groups)
+        spice("evaluate", "-r", run, "--labels", "truth.npy")
+        found.append(run)
+    return found[0], found[1]
+
+
+def test_scores_of_different_labels_are_never_in_one_ranking(
+    spice: Spice, clustered: Path, twice: tuple[Path, Path]
+) -> None:
+    result = spice("compare", *twice, clustered, "--json")
+    tables = json.loads(result.stdout)
+    assert [len(table["rows"]) for table in tables] == [1, 1, 1]
+    assert len({table["labels"] for table in tables}) == 3
+    assert "acc" not in tables[2]["rows"][0]["scores"]
+    assert "other images, protocol or labels" in result.stderr
+    (table,) = json.loads(spice("compare", *twice, "--labels", "truth.npy", "--json").stdout)
+    assert len(table["rows"]) == 2
+    assert table["labels"] == tables[1]["labels"]
+
+
+def test_a_family_scored_against_different_labels_is_refused(
+    spice: Spice, twice: tuple[Path, Path]
+) -> None:
+    refused = spice("compare", "f", code=4).stderr
+    assert "runs of `f` were scored against different true classes" in refused
+    assert "hint: spice compare f --labels FILE" in refused
+    assert spice("compare", "f", "--labels", "truth.npy").stdout.count("\t2\n") == 3

@@ -231,3 +231,22 @@ def test_unreadable_images_are_left_out_and_listed(spice: Spice, pictures: Path)
     assert "checked" not in spice(*line).stderr
     assert manifest(Path("runs/pictures"))["data"]["bad"] == ["05.png"]
     assert "1 unreadable images left out" in spice("evaluate", "-k", 2).stderr
+
+
+def test_a_recipe_says_where_to_end_and_until_says_otherwise(spice: Spice, tiny: Path) -> None:
+    Path("short.toml").write_text('until = "embed"\n' + tiny.read_text())
+    line = ["run", "short.toml", "--set", "pretrain.epochs=1"]
+    result = spice(*line)
+    assert stages(Path("runs/short")) == ["pretrain", "embed"]
+    assert "ends with `embed`, as the recipe has it; `--until semi` goes on" in result.stderr
+    assert manifest(Path("runs/short"))["recipe"]["until"] == "embed"
+    assert "ends with" not in spice(*line, "--until", "self-label").stderr
+    assert stages(Path("runs/short")) == ["pretrain", "embed", "self-label"]
+    again = json.loads(spice("run", "digits", "-r", "runs/short", "--json").stdout)
+    assert list(again) == ["embed"]
+
+
+def test_a_recipe_can_end_with_no_stage_that_there_is_not(spice: Spice, tiny: Path) -> None:
+    for value, told in (('"embd"', "did you mean `embed`?"), ("3", "there are pretrain, embed")):
+        Path("odd.toml").write_text(f"until = {value}\n{tiny.read_text()}")
+        assert told in spice("run", "odd.toml", code=2).stderr

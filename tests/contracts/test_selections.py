@@ -1,12 +1,15 @@
 """What every way of selecting reliable samples must keep, run over the catalogue."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
 from spice_cli.catalog import SELECTIONS, load
 from spice_cli.config import Frozen, SelectReliable
-from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.judged import judged
+from spice_cli.ops.neighbors import nearest, tell_nearest
 from spice_cli.ops.reliable import Verdict, select
 from spice_cli.run.manifest import Stage
 from spice_cli.run.schema import check
@@ -30,7 +33,8 @@ def sample(noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def judge(name: str, rows: Tensor, probs: Tensor, **settings: object) -> Verdict:
     method = build(name, **settings)
-    return method(nearest(rows, method.neighbors), probs)
+    search = partial(tell_nearest, rows, method.neighbors)
+    return judged(method, search, method.neighbors, probs)
 
 
 @every_method
@@ -42,6 +46,20 @@ def test_it_judges_every_sample(name: str, noise: float) -> None:
     assert found.consistency.dtype == torch.float32
     assert bool(((found.consistency >= 0) & (found.consistency <= 1)).all())
     assert all(isinstance(value, float) for value in found.notes.values())
+
+
+@every_method
+def test_what_it_hears_block_by_block_is_what_it_hears_at_once(name: str) -> None:
+    rows, probs = sample(0.4)
+    method, label = build(name), probs.argmax(1)
+    found = nearest(rows, method.neighbors)
+    parts = [method.hear(block, label) for block in torch.split(found, 37)]
+    assert torch.equal(torch.cat(parts), method.hear(found, label))
+    progress: list[int] = []
+    search = partial(tell_nearest, rows, method.neighbors, block=64)
+    there = judged(method, search, method.neighbors, probs, progress.append)
+    assert sum(progress) == N
+    assert torch.equal(there.kept, judge(name, rows, probs).kept)
 
 
 @every_method
@@ -107,8 +125,6 @@ def test_its_settings_do_not_hide_behind_those_of_every_selection(name: str) -> 
 @every_method
 def test_a_gpu_gives_the_same(name: str) -> None:
     rows, probs = sample(0.3)
-    method = build(name)
-    neighbors = nearest(rows, method.neighbors)
-    here, there = method(neighbors, probs), method(neighbors.cuda(), probs.cuda())
+    here, there = judge(name, rows, probs), judge(name, rows.cuda(), probs.cuda())
     assert torch.equal(here.kept, there.kept.cpu())
     torch.testing.assert_close(here.consistency, there.consistency.cpu())

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from spice_cli.config import DataSpec
-from spice_cli.data import decoded
+from spice_cli.data import decoded, encoded, journal
+from spice_cli.data.decode import decode
 from spice_cli.data.decoded import decode_once
 from spice_cli.errors import InvalidError
 
@@ -137,3 +138,74 @@ def test_the_mapped_pixels_are_those_of_the_file(
     decode_once(files, 3, SPEC, print)
     (file,) = stored(tmp_path)
     assert np.array_equal(np.load(file), decode_once(files, 3, SPEC, print).images.numpy())
+
+
+class Killed(BaseException):
+    """As by a signal: nothing catches it."""
+
+
+def killed_after(count: int, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Let decoding end after `count` images; return the list of those that are decoded."""
+    seen: list[Path] = []
+
+    def dying(source: Path, side: int) -> np.ndarray:
+        if len(seen) == count:
+            raise Killed
+        seen.append(source)
+        return decode(source, side)
+
+    monkeypatch.setattr(encoded, "decode", dying)
+    monkeypatch.setattr(encoded, "CHUNK", 1)
+    monkeypatch.setattr(journal, "SHARD", 2 * 3 * 8 * 8)
+    return seen
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_whoever_is_killed_goes_on_where_the_last_shard_ended(
+    count: int, files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files[1][1].write_bytes(b"no image")
+    if count < 5:
+        killed_after(count, monkeypatch)
+        with pytest.raises(Killed):
+            decode_once(files, 3, SPEC, print)
+        assert not stored(tmp_path)
+    seen = killed_after(99, monkeypatch)
+    said: list[str] = []
+    found = decode_once(files, 3, SPEC, said.append)
+    assert [source for _, source in files[count // 2 * 2 if count < 5 else 0 :]] == seen
+    assert found.images[:, 0, 0, 0].tolist() == found.kept.tolist() == [0, 2, 3, 4]
+    assert (found.train, found.bad) == (2, ("1.png",))
+    assert any("decoded already" in line for line in said) == (2 <= count < 5)
+    assert {file.suffix for file in (tmp_path / "home/decoded").iterdir()} == {
+        ".npy",
+        ".json",
+        ".lock",
+    }
+
+
+@pytest.mark.parametrize("damage", ["pixels", "entry", "shape", "gone"])
+def test_what_a_damaged_journal_or_file_says_is_decoded_again(
+    damage: str, files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after(4, monkeypatch)
+    with pytest.raises(Killed):
+        decode_once(files, 3, SPEC, print)
+    (pixels,) = (tmp_path / "home/decoded").glob("*.unfinished")
+    entries = pixels.with_suffix(".progress")
+    lines = entries.read_text().splitlines()
+    assert len(lines) == 2
+    if damage == "pixels":
+        whole = bytearray(pixels.read_bytes())
+        whole[-3 * 3 * 64] ^= 1  # of the third image
+        pixels.write_bytes(whole)
+    if damage == "entry":
+        entries.write_text(f"{lines[0]}\n{lines[1][:20]}")
+    if damage == "shape":
+        entries.write_text("\n".join(lines).replace("8, 8", "9, 9"))
+    if damage == "gone":
+        pixels.unlink()
+    seen = killed_after(99, monkeypatch)
+    found = decode_once(files, 3, SPEC, print)
+    assert len(seen) == (3 if damage in ("pixels", "entry") else 5)
+    assert found.images[:, 0, 0, 0].tolist() == list(range(5))

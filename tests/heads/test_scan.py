@@ -10,7 +10,7 @@ from spice_cli.errors import CollapsedError
 from spice_cli.heads.scan import Scan
 from spice_cli.heads.scan_config import Confident, ScanConfig
 from spice_cli.heads.scan_network import plain_logits
-from spice_cli.heads.source import Pixels, Source, plain_source
+from spice_cli.heads.source import Facts, Pixels, Source, plain_source
 from spice_cli.models.classifier import Classifier
 from spice_cli.models.resnet import small
 from spice_cli.ops.augment import plain
@@ -211,3 +211,9 @@ def test_bf16_trains_float32_weights() -> None:
     assert record["loss"] == pytest.approx(exact.epoch(1, generator(1), ignore)["loss"], abs=0.3)
     assert all(p.dtype == torch.float32 for p in head.network.parameters())
     assert head.result().probs.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ["train", "frozen"])
+def test_there_are_several_heads_to_choose_from_whatever_is_trained(kind: str) -> None:
+    facts = Facts(images=1000, clusters=4, features=8, side=8)
+    assert Scan.wants(ScanConfig(backbone=kind), facts).shared["heads"] == 10  # type: ignore[arg-type]

@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from torch import Tensor
 
-from spice_cli.ops.adaptive import adaptively_consistent, least_majorities
+from spice_cli.ops.adaptive import adaptively_consistent as judge
+from spice_cli.ops.adaptive import least_majorities, neighborhood
 from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.reliable import Verdict
+
+
+def adaptively_consistent(neighbors: Tensor, probs: Tensor) -> Verdict:
+    return judge(neighborhood(neighbors, probs.argmax(1)), neighbors.shape[1])
 
 
 def slow_least(votes: int, tries: int) -> int:

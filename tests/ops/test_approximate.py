@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-pytest.importorskip("faiss")
-
-from spice_cli.ops.approximate import nearly_nearest, recall
+from spice_cli.ops.approximate import graph
+from spice_cli.ops.cells import cells
+from spice_cli.ops.inverted import TARGET, inverted, recall
 from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.search import Search, gathered
 
 
 def blobs(n: int, d: int, clusters: int) -> Tensor:
@@ -21,29 +22,75 @@ def blobs(n: int, d: int, clusters: int) -> Tensor:
 X = blobs(3000, 16, 10)
 
 
+def build(index: str, x: Tensor, k: int) -> Search:
+    if index == "ivf":
+        return inverted(x, k, torch.Generator().manual_seed(0))[0]
+    pytest.importorskip("faiss")
+    return graph(x, k)
+
+
+def found(index: str, x: Tensor, k: int, rows: Tensor | None = None) -> Tensor:
+    return gathered(build(index, x, k), torch.arange(len(x)) if rows is None else rows, k)
+
+
 @pytest.mark.parametrize("index", ["ivf", "hnsw"])
 def test_most_neighbours_are_found_and_stand_in_the_order_of_the_exact_ones(index: str) -> None:
-    done: list[int] = []
-    found, exact = nearly_nearest(X, 20, index, progress=done.append), nearest(X, 20)
-    assert sum(done) == len(X)
-    assert torch.equal(found[:, 0], torch.arange(3000))
-    assert recall(found, exact) > 0.95
-    whole = (found.sort(1).values == exact.sort(1).values).all(1)
+    ours, exact = found(index, X, 20), nearest(X, 20)
+    assert torch.equal(ours[:, 0], torch.arange(3000))
+    assert recall(ours, exact) > 0.95
+    whole = (ours.sort(1).values == exact.sort(1).values).all(1)
     assert whole.float().mean() > 0.5
-    assert torch.equal(found[whole], exact[whole])
+    assert torch.equal(ours[whole], exact[whole])
 
 
 @pytest.mark.parametrize("index", ["ivf", "hnsw"])
-@pytest.mark.parametrize("rows", [X[:30], X[:1].expand(300, -1), torch.eye(50)])
+@pytest.mark.parametrize("rows", [X[:30], X[:1].repeat(300, 1), torch.eye(50)])
 def test_every_row_has_as_many_distinct_neighbours_as_asked_for(index: str, rows: Tensor) -> None:
-    for k in (1, 25):
-        found = nearly_nearest(rows, k, index)
-        assert torch.equal(found[:, 0], torch.arange(len(rows)))
-        assert all(len(set(row)) == k for row in found.tolist())
+    for k in (2, 25):
+        ours = found(index, rows, k)
+        assert torch.equal(ours[:, 0], torch.arange(len(rows)))
+        assert all(len(set(row)) == k for row in ours.tolist())
+
+
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_rows_asked_about_alone_have_the_neighbours_that_they_have_among_all(index: str) -> None:
+    rows = torch.tensor([2999, 0, 17])
+    search = build(index, X, 9)
+    assert torch.equal(gathered(search, rows, 9), gathered(search, torch.arange(3000), 9)[rows])
 
 
 def test_cells_give_the_same_bits_again() -> None:
-    assert torch.equal(nearly_nearest(X, 10, "ivf"), nearly_nearest(X, 10, "ivf"))
+    assert torch.equal(found("ivf", X, 10), found("ivf", X, 10))
+
+
+def test_it_looks_at_more_rows_until_a_sample_has_its_neighbours() -> None:
+    noise = F.normalize(torch.randn(4000, 64, generator=torch.Generator().manual_seed(0)))
+    search, reach = inverted(noise, 10, torch.Generator().manual_seed(0))
+    assert 500 < reach <= 4000
+    rows = torch.arange(0, 4000, 9)
+    assert recall(gathered(search, rows, 10), nearest(noise, 10, rows=rows)) > TARGET - 0.02
+
+
+@pytest.mark.parametrize("rows", [X, X[:1].repeat(900, 1), torch.eye(70)])
+def test_every_row_is_in_one_cell_and_no_cell_is_empty_or_huge(rows: Tensor) -> None:
+    parts = cells(rows, 20, torch.Generator().manual_seed(0))
+    assert parts.order.sort().values.tolist() == list(range(len(rows)))
+    assert len(parts.sizes) == len(parts.centers)
+    assert parts.sizes.min() > 0
+    assert parts.sizes.max() <= 4 * len(rows) / 20 + 1
+    for cell, members in enumerate(parts.members):
+        assert bool((parts.label[members] == cell).all())
+        assert members.tolist() == sorted(members.tolist())
+
+
+def test_what_is_around_a_cell_is_its_own_rows_and_as_many_more_as_are_asked_for() -> None:
+    parts = cells(X, 30, torch.Generator().manual_seed(0))
+    near = parts.around(3, 500)
+    assert set(parts.members[3].tolist()) <= set(near.tolist())
+    assert 500 <= len(near) < 500 + int(parts.sizes.max())
+    assert near.tolist() == sorted(set(near.tolist()))
+    assert torch.equal(parts.around(3, 1), parts.members[3])
+    assert torch.equal(parts.around(3, 3000), torch.arange(3000))
 
 
 def test_recall_counts_the_neighbours_that_were_found_and_not_the_row_itself() -> None:
@@ -56,4 +103,4 @@ def test_recall_counts_the_neighbours_that_were_found_and_not_the_row_itself() -
 def test_without_faiss_importing_fails_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError):
-        nearly_nearest(X, 2, "ivf")
+        graph(X, 2)

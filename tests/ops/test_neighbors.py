@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spice_cli.ops import neighbors
-from spice_cli.ops.neighbors import nearest, nearest_of, top
+from spice_cli.ops.neighbors import nearest, nearest_of, tell_nearest
 
 
 def integers(n: int, d: int, seed: int, largest: int = 2) -> Tensor:
@@ -131,6 +131,14 @@ def test_some_rows_have_the_neighbours_that_they_have_among_all() -> None:
     assert torch.equal(nearest_of(UNIT, rows, 7), oracle(UNIT, 7)[rows])
 
 
+def test_some_rows_are_asked_about_and_told_once_each_where_they_stand() -> None:
+    rows = torch.tensor([5, 0, 899, 7])
+    assert torch.equal(nearest(UNIT, 4, rows=rows, block=3), oracle(UNIT, 4)[rows])
+    told: list[int] = []
+    tell_nearest(ROWS["two thirds twins"], 4, lambda at, found: told.extend(at.tolist()), block=99)
+    assert sorted(told) == list(range(900))
+
+
 def test_the_nearest_of_one_is_itself() -> None:
     assert nearest(UNIT, 1).squeeze(1).tolist() == list(range(900))
 
@@ -139,15 +147,3 @@ def test_the_nearest_of_one_is_itself() -> None:
 def test_k_beyond_the_rows_is_refused(k: int) -> None:
     with pytest.raises(ValueError, match="k must be within 1 and 3"):
         nearest(torch.eye(3), k)
-
-
-scores = st.sampled_from([-torch.inf, -2.5, -1.0, -0.0, 0.0, 1e-40, 0.25, 3.0, torch.inf])
-
-
-@settings(deadline=None)
-@given(st.lists(scores, min_size=1, max_size=20), st.data())
-def test_top_equals_a_stable_descending_sort(drawn: list[float], data) -> None:
-    x = torch.tensor([drawn, drawn[::-1]])
-    k = data.draw(st.integers(1, len(drawn)))
-    expected = torch.sort(x, dim=1, descending=True, stable=True).indices[:, :k]
-    assert torch.equal(top(x, k), expected)

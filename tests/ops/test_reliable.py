@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spice_cli.ops.neighbors import nearest
-from spice_cli.ops.reliable import Reliable, consistency, counts, select
+from spice_cli.ops.reliable import Reliable, agreeing, counts, select
 from spice_cli.ops.reliable import locally_consistent as judge
 
 PAPER = {"agreement": 0.95, "strict": True, "confidence": 0.0, "balance": "none"}
@@ -17,7 +17,15 @@ CODE = {"agreement": 0.99, "strict": False, "confidence": 0.99, "balance": "smal
 def locally_consistent(
     neighbors: Tensor, probs: Tensor, *, agreement: float, strict: bool, confidence: float, **rest
 ) -> Reliable:
-    verdict = judge(neighbors, probs, agreement=agreement, strict=strict, confidence=confidence)
+    agree = agreeing(neighbors, probs.argmax(1))
+    verdict = judge(
+        agree,
+        neighbors.shape[1],
+        probs,
+        agreement=agreement,
+        strict=strict,
+        confidence=confidence,
+    )
     return select(verdict, probs, **rest)
 
 
@@ -111,8 +119,8 @@ def hundred(agreeing: int) -> tuple[Tensor, Tensor]:
     [(PAPER, 96), ({**CODE, "balance": "none"}, 99), ({**PAPER, "agreement": 0.57}, 58)],
 )
 def test_the_share_of_a_hundred_is_compared_exactly(settings_: dict, least: int) -> None:
-    for agreeing, kept in ((least - 1, False), (least, True)):
-        neighbors, probs = hundred(agreeing)
+    for count, kept in ((least - 1, False), (least, True)):
+        neighbors, probs = hundred(count)
         found = locally_consistent(
             neighbors, probs, min_per_cluster=0, generator=seeded(), **settings_
         )
@@ -184,7 +192,7 @@ def test_nothing_reliable_is_an_empty_result() -> None:
     assert counts(found.label, 3).tolist() == [0, 0, 0]
 
 
-def test_consistency_counts_the_sample_itself() -> None:
+def test_those_that_agree_count_the_sample_itself() -> None:
     labels = torch.tensor([0, 0, 1])
     neighbors = torch.tensor([[0, 1, 2], [1, 0, 2], [2, 1, 0]])
-    torch.testing.assert_close(consistency(labels, neighbors), torch.tensor([2 / 3, 2 / 3, 1 / 3]))
+    assert agreeing(neighbors, labels).tolist() == [2, 2, 1]

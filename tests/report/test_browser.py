@@ -15,6 +15,7 @@ from PIL import Image
 from spice_cli.config import DataSpec, Pretrain
 from spice_cli.ops.augment import plain
 from spice_cli.report.page import Cluster, Page, Points, render
+from spice_cli.report.questions import Questions
 from spice_cli.report.sprite import sprite
 from spice_cli.run.curation import Curation, save_curation
 from spice_cli.run.manifest import Recipe, Stage
@@ -158,7 +159,9 @@ def point_at(driver: Chrome, path: str) -> None:
 
 def test_every_section_is_there_and_filled(opened: Chrome) -> None:
     headings = [read(each) for each in opened.find_elements(By.TAG_NAME, "h2")]
-    assert headings == ["Clusters", "Map", "Odd ones", "Numbers", "Settings and provenance"]
+    assert headings == [
+        "Clusters", "Map", "Questions", "Odd ones", "Numbers", "Settings and provenance",
+    ]  # fmt: skip
     cards = opened.find_elements(By.CLASS_NAME, "card")
     assert len(cards) == K
     assert "20 images · mean confidence" in read(cards[0])
@@ -297,6 +300,64 @@ def test_galleries_are_walked_by_keyboard_and_say_what_is_shown(opened: Chrome) 
     assert opened.switch_to.active_element == focused
 
 
+def texts(driver: Chrome, selector: str) -> list[str]:
+    return [read(each) for each in driver.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def answers(driver: Chrome) -> list[str]:
+    return (by_id(driver, "answers").get_attribute("value") or "").splitlines()
+
+
+def test_questions_are_answered_by_buttons(opened: Chrome) -> None:
+    assert "question 1 of 20" in read(by_id(opened, "progress"))
+    assert len(opened.find_elements(By.CSS_SELECTOR, ".asked .picture")) == 1
+    first = opened.execute_script("return asked[0]")
+    options = opened.find_elements(By.CSS_SELECTOR, ".option > button")
+    assert len(options) == len(first["options"]) >= 2
+    assert len(opened.find_elements(By.CSS_SELECTOR, ".option .picture")) == 4 * len(options)
+    assert not by_id(opened, "download").is_enabled()
+    opened.execute_script("arguments[0].click()", options[1])
+    assert answers(opened) == ["path,cluster", f"{first['key']},{first['options'][1][0]}"]
+    assert "question 2 of 20; 1 answered" in read(by_id(opened, "progress"))
+    assert opened.switch_to.active_element == by_id(opened, "question")
+
+
+def test_questions_are_answered_skipped_and_taken_back_by_keyboard(opened: Chrome) -> None:
+    keys = opened.execute_script("return asked.map((each) => each.key)")
+    likely = opened.execute_script("return asked.map((each) => each.options[0][0])")
+    by_id(opened, "question").send_keys("1+s1")
+    lines = [f"{keys[0]},{likely[0]}", f"{keys[1]},+", f"{keys[3]},{likely[3]}"]
+    assert answers(opened) == ["path,cluster", *lines]
+    box = by_id(opened, "question")
+    box.send_keys(Keys.BACKSPACE, Keys.BACKSPACE, Keys.BACKSPACE)
+    pressed = texts(opened, "#question [aria-pressed=true]")
+    assert len(pressed) == 1 and "a new cluster" in pressed[0]
+    box.send_keys("s")
+    assert answers(opened) == ["path,cluster", lines[0], lines[2]]
+    box.send_keys("s" * 40)
+    assert "that was the last one" in read(by_id(opened, "progress"))
+    box.send_keys(Keys.BACKSPACE)
+    assert "question 20 of 20" in read(by_id(opened, "progress"))
+
+
+def test_answers_leave_as_a_file_that_ask_reads(
+    opened: Chrome, page: Path, spice: Any, tmp_path: Path
+) -> None:
+    folder = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    opened.execute_cdp_cmd("Browser.setDownloadBehavior", folder)
+    by_id(opened, "question").send_keys("1" * 20)
+    opened.execute_script("byId('download').click()")
+    file = tmp_path / "answers.csv"
+    WebDriverWait(opened, 10, 0.05).until(lambda driver: file.exists() and file.stat().st_size)
+    run = shutil.copytree(page.parent / "r", tmp_path / "r")
+    spice("ask", "--answers", file, "-r", run)
+    lines = (run / "answers.jsonl").read_text().strip().split("\n")
+    told = [json.loads(line) for line in lines]
+    asked = opened.execute_script("return asked.map((each) => [each.path, each.options[0][0]])")
+    assert [[each["path"], each["cluster"]] for each in told] == asked
+    assert opened.get_log("browser") == []
+
+
 def test_light_and_dark(opened: Chrome) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     assert opened.execute_script(ground) == "rgb(255, 255, 255)"
@@ -361,6 +422,19 @@ def page_of(images: torch.Tensor, generator: torch.Generator) -> Page:
     ]
     x, y = torch.randint(65536, (2, n), generator=generator).tolist()
     points = Points(names, [i % 10 for i in range(n)], [0.9] * n, {"pca": (x, y)}, sheet)
+    none = Questions((), (), "none", "")
     return Page(
-        "large", [], "confidence", clusters, gallery, names[:shown], "", points, [], [], [], []
+        "large",
+        [],
+        "confidence",
+        clusters,
+        gallery,
+        names[:shown],
+        "",
+        points,
+        none,
+        [],
+        [],
+        [],
+        [],
     )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from spice_cli.report.page import Cluster, Finding, Page, Points, render
+from spice_cli.report.questions import Ask, Questions
 from spice_cli.report.sprite import sprite
 
 HOSTILE = "</script><script>alert(1)</script>\u2028\"'<img src=x onerror=alert(1)>\udcff<!--"
@@ -23,6 +24,7 @@ def page(name: str, *, pictures: bool = True) -> Page:
         captions=[name],
         heat=name,
         points=Points([name], [0], [0.5], {"pca": ([1], [2])}, sheet),
+        questions=Questions([Ask(name, name, 0, [(0, 0.5)])], [(0, name)], "", name),
         findings=[Finding(name, name, [(name, [0])])],
         numbers=[],
         charts=[],
@@ -41,6 +43,7 @@ def test_no_name_can_become_markup() -> None:
     told = data_of(html)
     assert told["clusters"][0]["name"] == HOSTILE
     assert told["points"]["path"] == [HOSTILE]
+    assert told["questions"]["asked"][0]["key"] == HOSTILE
     html.encode("utf-8")
 
 

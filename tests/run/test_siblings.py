@@ -16,6 +16,7 @@ def united(finished: Path, tmp_path: Path) -> Path:
         shutil.copytree(finished, tmp_path / "family" / name)
     run = tmp_path / "family" / "both"
     content = json.loads((run / "run.json").read_text())
+    del content["check"]
     record = content["stages"]["semi"]
     members = {"seed-0": record["sha256"], "seed-1": record["sha256"]}
     content["stages"] = {"semi": record | {"inputs": {}, "config": {"from": {"members": members}}}}

@@ -158,3 +158,20 @@ def test_no_bytes_at_all_end_in_a_traceback(
     except InvalidError:
         return
     assert json.loads(raw) is not None
+
+
+def test_large_tensors_are_mapped_and_what_is_written_to_them_stays_in_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "f"
+    digest, _ = save(file, TENSORS, {})
+    read = load(file)
+    monkeypatch.setattr("spice_cli.run.tensors.MAPPED", 4)
+    found = load(file)
+    assert (found.sha256, found.specs) == (digest, read.specs)
+    for name, tensor in TENSORS.items():
+        assert found.tensors[name].dtype == tensor.dtype
+        assert torch.equal(found.tensors[name], tensor)
+    found.tensors["z"].zero_()
+    assert sha256(file) == digest
+    assert torch.equal(load(file).tensors["z"], TENSORS["z"])

@@ -97,3 +97,16 @@ def test_features_that_no_longer_tell_images_apart_are_warned_about(
     result = spice("embed", "-r", copied)
     assert "warning: the features have collapsed: RankMe 1.0" in result.stderr
     assert result.stderr.count("warning") == 1
+
+
+def test_rows_that_are_written_through_a_file_are_the_same_bytes(
+    spice: Spice, copied: Path, digests: Callable[[Path], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    more = ["--views", 2, "--set", "flip=true"]
+    spice("embed", "-r", copied, *more)
+    before = digests(copied)["embed.safetensors"]
+    monkeypatch.setattr("spice_cli.stages.room.MAPPED", 1)
+    spice("embed", "-r", copied, *more, "--force")
+    assert digests(copied)["embed.safetensors"] == before
+    assert not [file for file in copied.iterdir() if file.name.startswith("tmp")]

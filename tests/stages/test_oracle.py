@@ -14,10 +14,15 @@ from sklearn.datasets import load_digits
 from sklearn.metrics.cluster import contingency_matrix
 
 from spice_cli.errors import MissingError
+from spice_cli.ops.augment import plain
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
+from spice_cli.stages.images import images_of
+from spice_cli.stages.model import autocast
 from spice_cli.stages.oracle import Oracle, consult
+from spice_cli.stages.restored import model_of
 from spice_cli.stages.stored_heads import clusters_of_heads
+from spice_cli.track import Silent
 
 Spice = Callable[..., Any]
 TRUTH = load_digits().target
@@ -39,7 +44,7 @@ def test_every_stored_head_is_scored_as_its_weights_say(finished: Path) -> None:
         )
         hidden = (x * x.shape[1] ** 0.5 @ weight1 + bias1).relu()
         wanted.append(matched((hidden @ weight2 + bias2).argmax(1).numpy()))
-    found = consult(Run.open(finished), torch.from_numpy(TRUTH))
+    found = consult(Run.open(finished), torch.from_numpy(TRUTH), Silent())
     assert found.accuracies == pytest.approx(wanted, abs=1e-3)
     assert found.losses == stored["losses"].tolist()
     assert found.picked == int(stored["losses"].argmin())
@@ -71,8 +76,8 @@ def test_it_is_named_and_changes_nothing_in_the_run(
 def test_labels_that_are_unknown_do_not_count(finished: Path) -> None:
     run, labels = Run.open(finished), torch.from_numpy(TRUTH.copy())
     labels[1000:] = -1
-    known = consult(run, labels)
-    assert known.accuracies != consult(run, torch.from_numpy(TRUTH)).accuracies
+    known = consult(run, labels, Silent())
+    assert known.accuracies != consult(run, torch.from_numpy(TRUTH), Silent()).accuracies
     assert torch.equal(labels[:1000], torch.from_numpy(TRUTH[:1000]))
 
 
@@ -101,8 +106,8 @@ def test_heads_that_read_something_else_are_not_believed(copied: Path) -> None:
         environment=record.environment,
         seconds=1.0,
     )
-    with pytest.raises(MissingError, match="stored no heads on the embeddings"):
-        consult(run, torch.from_numpy(TRUTH))
+    with pytest.raises(MissingError, match="stored no heads that an oracle"):
+        consult(run, torch.from_numpy(TRUTH), Silent())
 
 
 @pytest.mark.parametrize(
@@ -125,6 +130,76 @@ def test_the_heads_of_other_methods_are_read_again(
     assert torch.equal(found[stored["losses"].argmin()], stored["probs"].argmax(1))
 
 
-def test_centres_are_no_heads(spice: Spice, copied: Path) -> None:
-    spice("self-label", "-r", copied, "--method", "kmeans")
+@pytest.mark.parametrize("method", ["kmeans", "gmm", "graph"])
+def test_where_one_clustering_is_stored_there_is_nothing_to_choose_and_it_says_so(
+    spice: Spice, copied: Path, method: str
+) -> None:
+    spice("self-label", "-r", copied, "--method", method)
     assert clusters_of_heads(Run.open(copied)) is None
+    result = spice("evaluate", "-r", copied, "--stage", "self-label", "--oracle", "--json")
+    found = json.loads(result.stdout)
+    assert (found["oracle-acc"], found["oracle-lost"]) == (found["acc"], 0)
+    assert "one clustering is all that is stored" in result.stderr
+
+
+SCAN = ["--method", "scan", "--heads", 3, "--epochs", 2, "--set", "lr=0.001"]
+
+
+def test_heads_of_a_trained_network_are_read_through_it(spice: Spice, copied: Path) -> None:
+    spice("self-label", "-r", copied, *SCAN, "--set", "backbone=train")
+    run = Run.open(copied)
+    assert clusters_of_heads(run) is None
+    found, stored = consult(run, torch.from_numpy(TRUTH), Silent()), run.read(Stage.SELF_LABEL)
+    assert len(set(found.accuracies)) == 3
+    said = stored["probs"].argmax(1)
+    assert found.accuracies[found.picked] == pytest.approx(matched(said.numpy()))
+    model = model_of(run, torch.device("cpu"), stage=Stage.SELF_LABEL)
+    images = images_of(run, Silent().say).images
+    with torch.no_grad(), autocast(images, model.bf16):
+        features = model.backbone(plain(images))
+    for head, acc in enumerate(found.accuracies):
+        logits = features.float() @ stored["heads.weight"][head].T + stored["heads.bias"][head]
+        assert acc == pytest.approx(matched(logits.argmax(1).numpy()), abs=0.01)
+
+
+@pytest.mark.parametrize("backbone", ["train", "frozen"])
+def test_what_self_labelling_did_to_the_heads_is_said(
+    spice: Spice, copied: Path, backbone: str
+) -> None:
+    confident = ["confident.epochs=1", "confident.threshold=0.1", "self_label=true"]
+    sets = [part for text in (f"backbone={backbone}", *confident) for part in ("--set", text)]
+    spice("self-label", "-r", copied, *SCAN, *sets)
+    found = consult(Run.open(copied), torch.from_numpy(TRUTH), Silent())
+    assert len(found.accuracies) == {"train": 1, "frozen": 3}[backbone]
+    wanted = {"train": "changed the network of the heads", "frozen": "before the self-labelling"}
+    assert wanted[backbone] in found.note
+
+
+def test_the_epoch_is_named_and_that_no_other_can_be(spice: Spice, copied: Path) -> None:
+    spice("self-label", "-r", copied, "--epochs", 3)
+    log = [json.loads(line) for line in (copied / "self-label.jsonl").read_text().splitlines()]
+    least = min(log, key=lambda line: line["selection_loss"])["epoch"]
+    result = spice("evaluate", "-r", copied, "--stage", "self-label", "--oracle")
+    wanted = f"but those of epoch {least} of 3, so no best epoch can be named"
+    assert wanted in result.stderr.replace("\n", " ")
+    (copied / "self-label.jsonl").write_text("{")
+    again = spice("evaluate", "-r", copied, "--stage", "self-label", "--oracle")
+    assert "but those of one epoch" in again.stderr
+
+
+def test_restarts_that_look_at_several_spaces_are_read_in_all_of_them(
+    spice: Spice, copied: Path
+) -> None:
+    rows = load_file(copied / "embed.safetensors")["embeddings"].numpy()
+    np.save("more.npy", rows[:, ::2])
+    line = ["self-label", "-r", copied, "--method", "turtle", "--heads", 3, "--epochs", 1]
+    spice(*line, "--space", "more.npy")
+    run = Run.open(copied)
+    found, stored = clusters_of_heads(run), run.read(Stage.SELF_LABEL)
+    assert found is not None
+    assert {"heads.0.weight", "heads.1.weight"} <= stored.keys()
+    assert torch.equal(found[stored["losses"].argmin()], stored["probs"].argmax(1))
+    Path("more.npy").unlink()
+    assert clusters_of_heads(run) is None
+    with pytest.raises(MissingError, match="stored no heads that an oracle"):
+        consult(run, torch.from_numpy(TRUTH), Silent())

@@ -85,6 +85,11 @@ def test_grey_images_are_neither_coloured_nor_mirrored() -> None:
     assert found["semi"]["weak"] == {"flip": 0.0, "pad": 1}
 
 
+def test_heads_are_picked_by_who_made_the_features() -> None:
+    methods = [picked(known(trained=trained))["self-label"]["method"] for trained in (True, False)]
+    assert methods == ["graph", "turtle"]
+
+
 def test_few_images_and_trained_networks_end_with_clusters() -> None:
     assert last_stage(known(images=100)) == "self-label"
     assert last_stage(known(trained=True)) == "self-label"

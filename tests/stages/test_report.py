@@ -15,7 +15,7 @@ from spice_cli.errors import InvalidError, MissingError, UsageError
 from spice_cli.run.curation import Curation, Merge, save_curation
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages import cards, points
+from spice_cli.stages import cards, points, report_questions
 from spice_cli.stages.report import report
 from spice_cli.track import Silent
 
@@ -181,3 +181,37 @@ def test_umap_is_named_where_it_is_missing(copied: Path, monkeypatch: pytest.Mon
 def test_a_place_that_cannot_be_written_to_is_named(copied: Path) -> None:
     with pytest.raises(InvalidError, match="could not write"):
         report(Run.open(copied), copied / "no" / "o.html", maps=("pca",), track=Silent())
+
+
+def test_questions_are_those_of_ask_and_answered_ones_do_not_come_back(
+    clustered: Path, spice: Spice
+) -> None:
+    data, html = shown(clustered)
+    listed = spice("ask", "--list", "-q", 20, "-r", clustered).stdout.splitlines()
+    asked = data["questions"]["asked"]
+    assert [each["path"] for each in asked] == [json.loads(line)["path"] for line in listed]
+    assert asked[0]["options"][0][0] == json.loads(listed[0])["options"][0]["cluster"]
+    assert "spice ask --answers answers.csv -r" in html
+    spice("ask", "-q", 1, "-r", clustered, input="+\n")
+    again, _ = shown(clustered)
+    assert asked[0]["path"] not in [each["path"] for each in again["questions"]["asked"]]
+    assert [each[0] for each in again["questions"]["clusters"]] == [0, 1, 2, 4]
+
+
+def test_nothing_is_asked_of_many_images_an_older_stage_or_where_nobody_wants_it(
+    clustered: Path, spice: Spice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for choices in ({"asking": 0}, {"stage": Stage.EMBED}):
+        data, html = shown(clustered, **choices)
+        assert data["questions"]["asked"] == []
+        assert "spice ask" in html or "furthest" in html
+    monkeypatch.setattr("spice_cli.stages.report_questions.EASY", 119)
+    assert shown(clustered)[0]["questions"]["asked"] == []
+    assert len(shown(clustered, asking=3)[0]["questions"]["asked"]) == 3
+
+
+def test_a_path_that_no_line_can_hold_is_named_by_its_row() -> None:
+    assert report_questions.key('a,"b".png', 3, set()) == 'a,"b".png'
+    assert report_questions.key("a\u2028b", 3, {"a\u2028b"}) == "3"
+    assert report_questions.key("a\udcff", 3, set()) == "3"
+    assert report_questions.key(" a", 3, {"3"}) == " a"

@@ -27,6 +27,7 @@ def test_an_approximate_index_says_how_many_neighbours_it_found(
     pytest.importorskip("faiss")
     before = load_file(copied / "select-reliable.safetensors")["consistency"]
     result = spice("select-reliable", "-r", copied, "--set", f"index={index}")
+    assert ("`ivf` compares each image with " in result.stderr) == (index == "ivf")
     assert f"`{index}` found " in result.stderr
     assert "of the nearest neighbours of 500 images" in result.stderr
     after = load_file(copied / "select-reliable.safetensors")["consistency"]
@@ -40,9 +41,10 @@ def test_an_index_without_faiss_says_what_to_install(
     spice: Spice, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    result = spice("select-reliable", "-r", copied, "--set", "index=ivf", code=3)
-    assert "`index=ivf` needs faiss, which is not installed" in result.stderr
+    result = spice("select-reliable", "-r", copied, "--set", "index=hnsw", code=3)
+    assert "`index=hnsw` needs faiss, which is not installed" in result.stderr
     assert "pip install faiss-cpu" in result.stderr
+    spice("select-reliable", "-r", copied, "--set", "index=ivf")
 
 
 def test_another_index_is_refused(spice: Spice, copied: Path) -> None:
@@ -89,9 +91,10 @@ def test_adaptive_neighbourhoods_are_logged(spice: Spice, copied: Path) -> None:
 def test_scan_looks_at_no_neighbours(
     spice: Spice, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spice_cli.stages import select_reliable
+    from spice_cli.ops import neighbors
 
-    monkeypatch.setattr(select_reliable, "nearest", None)
+    monkeypatch.setattr(neighbors, "nearest_of", None)
+    monkeypatch.setattr(neighbors, "screen", None)
     spice("select-reliable", "-r", copied, "--method", "scan", "--confidence", 0.2)
     probs = load_file(copied / "self-label.safetensors")["probs"]
     left = load_file(copied / "select-reliable.safetensors")

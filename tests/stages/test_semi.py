@@ -73,6 +73,7 @@ def test_steps_that_nobody_names_follow_the_reliable_set(
     steps = stage_config("semi", {}, {}).steps
     assert steps is None
     recipe = json.loads((copied / "run.json").read_text())
+    del recipe["check"]
     del recipe["recipe"]["sections"]["semi"]["steps"]
     (copied / "run.json").write_text(json.dumps(recipe))
     spice("semi", "-r", copied)

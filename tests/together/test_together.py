@@ -111,8 +111,7 @@ def test_a_part_of_a_split_batch_norm_may_be_larger_than_a_process_holds(
 
 
 SMALL = (
-    "--backbone", "resnet14", "--batch-size", 32, "--set", "width=8", "--set", "compile=off",
-    "--precision", "fp32",
+    "--backbone", "resnet14", "--batch-size", 32, "--set", "width=8", "--precision", "bf16",
 )  # fmt: skip
 
 
@@ -199,4 +198,5 @@ def test_a_process_that_dies_ends_the_others_and_its_reason_is_told(
         os.kill(rank_1_of(str(tmp_path)), signal.SIGKILL)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + signal.SIGKILL
+    assert "error: process 1 was ended by SIGKILL\n" in said
     assert "Traceback" not in said

@@ -1,0 +1,15 @@
+#!/bin/bash
+# Pretraining on two hosts of eight GPUs each: sbatch slurm.sh
+#SBATCH --job-name=spice
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=8
+#SBATCH --cpus-per-task=64
+#SBATCH --signal=TERM@60
+set -euo pipefail
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+srun torchrun \
+  --nnodes="$SLURM_NNODES" --nproc-per-node=8 --max-restarts=3 \
+  --rdzv-id="$SLURM_JOB_ID" --rdzv-backend=c10d --rdzv-endpoint="$first:29500" \
+  -m spice_cli pretrain /shared/images --run /shared/runs/images --set batch_size=4096

@@ -1,0 +1,48 @@
+"""How `select-reliable` finds neighbours: exactly, or by an index whose recall it measures."""
+
+import importlib.util
+from functools import partial
+
+from pydantic import JsonValue
+from torch import Tensor
+
+from spice_cli.config import SelectReliable
+from spice_cli.errors import MissingError
+from spice_cli.ops.inverted import inverted, recall, sampled
+from spice_cli.ops.neighbors import nearest, tell_nearest
+from spice_cli.ops.search import Search, gathered
+from spice_cli.stages.job import Job
+
+
+def searching(
+    job: Job[SelectReliable], x: Tensor, voters: int
+) -> tuple[Search, dict[str, JsonValue]]:
+    """Return a search for neighbours among x (n, d) float32, and what the log should know of it.
+
+    Of an approximate index it says, and logs, which share of the neighbours of a sample it finds.
+    """
+    kind, n = job.config.index, len(x)
+    if kind == "exact" or voters == 1:
+        return partial(tell_nearest, x, voters), {}
+    notes: dict[str, JsonValue] = {"index": kind}
+    if kind == "ivf":
+        search, reach = inverted(x, voters, job.generator("index"))
+        notes["compared"] = reach
+        job.track.say(f"`ivf` compares each image with {reach:,} of {n:,}")
+    else:
+        search = _graph(x, voters)
+    drawn = sampled(n, job.generator("recall"))
+    share = recall(gathered(search, drawn, voters), nearest(x, voters, rows=drawn))
+    job.track.say(f"`{kind}` found {share:.2%} of the nearest neighbours of {len(drawn)} images")
+    return search, {**notes, "recall": round(share, 4)}
+
+
+def _graph(x: Tensor, voters: int) -> Search:
+    if importlib.util.find_spec("faiss") is None:
+        raise MissingError(
+            "`index=hnsw` needs faiss, which is not installed",
+            hint="pip install faiss-cpu, or take `--set index=ivf`, which needs nothing",
+        )
+    from spice_cli.ops.approximate import graph
+
+    return graph(x, voters)
