@@ -36,10 +36,15 @@ def judged(
     voters: int,
     probs: Tensor,
     progress: Callable[[int], None] = lambda rows: None,
+    *,
+    rows: Tensor | None = None,
+    complete: Callable[[Tensor], None] = lambda heard: None,
 ) -> Verdict:
     """Judge the samples of probs (n, k) by the neighbours that a search tells, none of them kept.
 
     A sample's label is its most probable cluster. `progress` is told how many samples were heard.
+    Of `rows` (m,) alone neighbours are searched for, where others search for the rest: then
+    `complete` fills in what they heard (n, s), which is 0 here.
     """
     label = probs.argmax(1)
     heard: list[Tensor] = []
@@ -48,8 +53,9 @@ def judged(
         said = method.hear(found, label)
         if not heard:
             heard.append(said.new_zeros(len(label), said.shape[1], dtype=torch.int32))
-        heard[0][places] = said.int()
+        heard[0][places if rows is None else rows[places]] = said.int()
         progress(len(places))
 
-    search(take, None)
+    search(take, rows)
+    complete(heard[0])
     return method.judge(heard[0].long(), voters, probs)

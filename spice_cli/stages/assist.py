@@ -27,7 +27,8 @@ def call(group: Group, job: Job) -> None:  # type: ignore[type-arg]
     """Have the other processes compute this job too, if it is one to share."""
     if group.world == 1 or not _shared(job):
         return
-    images_of(job.run, job.track.say)
+    if job.stage is not Stage.SELECT_RELIABLE:
+        images_of(job.run, job.track.say)
     job.group = group
     group.told(
         json.dumps(
@@ -63,11 +64,14 @@ def serve(group: Group) -> None:
 
 
 def _shared(job: Job) -> bool:  # type: ignore[type-arg]
-    """Whether a stage works with a backbone."""
+    """Whether a stage works with a backbone, or compares images with images."""
     work: Work = load(STAGES[job.stage])
-    trains = job.stage in (Stage.PRETRAIN, Stage.EMBED, Stage.SEMI)
-    learns = job.stage is Stage.SELF_LABEL
-    return trains or (learns and Stage.PRETRAIN in work.reads(job.config, job.run))
+    if job.stage is Stage.SELF_LABEL:
+        return Stage.PRETRAIN in work.reads(job.config, job.run)
+    if job.stage is Stage.SELECT_RELIABLE:
+        shared: bool = job.config.index != "hnsw"
+        return shared
+    return job.stage is not Stage.ASK
 
 
 def _assist(group: Group, asked: dict[str, str]) -> None:

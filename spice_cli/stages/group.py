@@ -57,6 +57,15 @@ class Group:
                 ) from None
             _Share(self, backbone, render)
 
+    def rows(self, n: int, device: torch.device) -> Tensor | None:
+        """Return which of n rows are this process's (m,) int64; none where there is one process."""
+        return None if self.world == 1 else torch.arange(self.rank, n, self.world, device=device)
+
+    def sum(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over processes."""
+        if self.world > 1:
+            summed([tensor])
+
     def check_batch(self, batch: int) -> None:
         """Raise UsageError unless a batch can be dealt out evenly."""
         if batch % self.world:

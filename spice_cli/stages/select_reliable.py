@@ -30,7 +30,15 @@ def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
     started = time.monotonic()
     search, quality = searching(job, embeddings.float(), voters)
     with job.track.bar("select-reliable", train) as bar:
-        verdict = judged(method, search, voters, probs, bar.advance)
+        verdict = judged(
+            method,
+            search,
+            voters,
+            probs,
+            lambda rows: bar.advance(rows * job.group.world),
+            rows=job.group.rows(train, job.device),
+            complete=job.group.sum,
+        )
     found = select(
         verdict,
         probs,

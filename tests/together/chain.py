@@ -39,7 +39,7 @@ def steps(method: str) -> dict[Stage, tuple[dict[str, Any], list[str]]]:
         chain |= {
             **embed,
             Stage.SELF_LABEL: ({"method": "kmeans", "clusters": 4}, []),
-            Stage.SELECT_RELIABLE: ({"method": "scan"}, ["confidence=0.0"]),
+            Stage.SELECT_RELIABLE: ({}, ["neighbors=5", "agreement=0.3", "confidence=0.0"]),
             Stage.SEMI: ({"steps": STEPS}, sets),
         }
     return chain

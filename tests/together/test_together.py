@@ -85,6 +85,13 @@ def test_two_processes_train_a_backbone_with_scan_as_one_does(chains: tuple[Path
     torch.testing.assert_close(own, other, atol=1e-4, rtol=0)
 
 
+def test_two_processes_select_what_one_does(chains: tuple[Path, Path]) -> None:
+    mine, theirs = (load_file(chain / "moco" / "select-reliable.safetensors") for chain in chains)
+    assert len(mine["consistency"]) == 64
+    assert mine["consistency"].unique().numel() > 2
+    torch.testing.assert_close(mine, theirs, atol=0, rtol=0)
+
+
 def test_two_processes_train_a_classifier_as_one_does(chains: tuple[Path, Path]) -> None:
     one, two = (chain / "moco" for chain in chains)
     torch.testing.assert_close(losses(two, "semi"), losses(one, "semi"), atol=1e-5, rtol=0)
@@ -96,8 +103,8 @@ def test_the_record_says_how_many_computed(chains: tuple[Path, Path]) -> None:
     for chain, world in zip(chains, (1, 2), strict=True):
         stages = json.loads((chain / "moco" / "run.json").read_text())["stages"]
         sizes = {stage: record["environment"]["world_size"] for stage, record in stages.items()}
-        alone = {"self-label": 1, "select-reliable": 1}
-        assert sizes == {"pretrain": world, "embed": world, "semi": world, **alone}
+        shared = ("pretrain", "embed", "select-reliable", "semi")
+        assert sizes == {**dict.fromkeys(shared, world), "self-label": 1}
 
 
 def test_a_part_of_a_split_batch_norm_may_be_larger_than_a_process_holds(
