@@ -99,7 +99,9 @@ def main() -> None:
         for text in wrong:
             print(text, flush=True)
         bad += len(wrong)
-        rows.append(f"| {name} | {ends.total()} | {ends['read']} | {ends['refused']} | {len(wrong)} |")
+        rows.append(
+            f"| {name} | {ends.total()} | {ends['read']} | {ends['refused']} | {len(wrong)} |"
+        )
     print("| what | n | read | refused | anything else |\n|---|---|---|---|---|")
     print("\n".join(rows))
     print(f"seed {chosen.seed}, {(time.monotonic() - started) / 60:.1f} min")

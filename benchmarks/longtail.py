@@ -22,6 +22,7 @@ from benchmarks.systems import Cells, collect, scores, spice, table
 LARGEST, CLASSES = 174, 10
 WAYS: dict[str, list[str]] = {
     "kmeans": ["--method", "kmeans"],
+    "graph": ["--method", "graph"],
     "spice": ["--method", "spice"],
     "spice --balance none": ["--method", "spice", "--balance", "none"],
     "scan": ["--method", "scan", "--set", "backbone=frozen"],

@@ -32,7 +32,7 @@ class SpiceClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_clusters: how many to find; one holds all rows.
-        method: of the head: `spice`, `scan`, `temi`, `turtle`, `kmeans` or `gmm`.
+        method: of the head: `spice`, `scan`, `temi`, `turtle`, `graph`, `kmeans` or `gmm`.
         settings: of the head, as in `{"heads": 5, "epochs": 50}`; None: the method's own.
         center: whether the mean of the rows that it is fitted to is taken away; embeddings that the
             command line clusters are not centred.

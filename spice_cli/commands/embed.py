@@ -11,6 +11,7 @@ from spice_cli.commands.locate import MANIFEST, RUNS, locate, named
 from spice_cli.commands.networks import BackboneOption, WeightsOption
 from spice_cli.commands.options import (
     DatasetArgument,
+    DeterministicOption,
     DeviceOption,
     ForceOption,
     FromOption,
@@ -59,6 +60,7 @@ def embed(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    deterministic: DeterministicOption = False,
     devices: DevicesOption = 1,
     force: ForceOption = False,
     json: JsonOption = False,
@@ -69,7 +71,7 @@ def embed(
     is the network that `pretrain` left. With --from FILE the vectors come from elsewhere (.npy or
     .safetensors). If no run is named, or there is none there yet, a run starts from them alone.
     """
-    how = How(seed, device, force=force, as_json=json)
+    how = How(seed, device, force=force, as_json=json, deterministic=deterministic)
     about = {
         "recipe": recipe,
         "protocol": protocol,

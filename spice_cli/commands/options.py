@@ -1,5 +1,6 @@
 """Options that mean the same thing in every command."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,22 @@ SeedOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.")
+]
+
+
+def _determined(value: bool) -> bool:
+    if value:  # read once, when CUDA starts
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    return value
+
+
+DeterministicOption = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        callback=_determined,
+        help="On a GPU too, the same bytes every time; slower. A CPU does so anyway.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -9,6 +9,7 @@ from spice_cli.commands.locate import locate, named
 from spice_cli.commands.options import (
     CheckpointOption,
     DatasetArgument,
+    DeterministicOption,
     DeviceOption,
     ForceOption,
     FromOption,
@@ -57,13 +58,14 @@ def pretrain(
     from_: FromOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    deterministic: DeterministicOption = False,
     devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Train a backbone on images without labels."""
-    how = How(seed, device, checkpoint_seconds, force, json)
+    how = How(seed, device, checkpoint_seconds, force, json, deterministic=deterministic)
     flags = {
         "protocol": protocol,
         "size": size,

@@ -15,6 +15,7 @@ from spice_cli.commands.options import (
     BalanceOption,
     CheckpointOption,
     CountOption,
+    DeterministicOption,
     DeviceOption,
     ForceOption,
     JsonOption,
@@ -100,6 +101,7 @@ def run(
         bool, typer.Option("--no-report", help="Write no report.html at the end.")
     ] = False,
     device: DeviceOption = "auto",
+    deterministic: DeterministicOption = False,
     devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
@@ -126,7 +128,7 @@ def run(
         "root": root,
         "skip_bad": skip_bad or None,
     }
-    how = How(seed, device, checkpoint_seconds, force, json, balance)
+    how = How(seed, device, checkpoint_seconds, force, json, balance, deterministic=deterministic)
     default = RUNS / f"{dataset if dataset in DATASETS else Path(dataset).resolve().stem}-seeds"
     where = place(dataset, path) if seeds is None else (path or default) / f"seed-{seed or 0}"
     network = choose(dataset, where, backbone, weights, recipe=recipe)

@@ -6,6 +6,7 @@ from spice_cli.catalog import SELECTIONS
 from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import (
+    DeterministicOption,
     DeviceOption,
     ForceOption,
     FromOption,
@@ -55,6 +56,7 @@ def select_reliable(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    deterministic: DeterministicOption = False,
     devices: DevicesOption = 1,
     force: ForceOption = False,
     json: JsonOption = False,
@@ -62,7 +64,7 @@ def select_reliable(
     """Keep the labels whose neighbours agree with them."""
     from spice_cli.run.store import Run
 
-    how = How(seed, device, force=force, as_json=json)
+    how = How(seed, device, force=force, as_json=json, deterministic=deterministic)
     opened = Run.open(locate(run))
     flags = {
         "neighbors": neighbors,

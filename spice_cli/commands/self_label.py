@@ -12,6 +12,7 @@ from spice_cli.commands.options import (
     BalanceOption,
     CheckpointOption,
     CountOption,
+    DeterministicOption,
     DeviceOption,
     ForceOption,
     FromOption,
@@ -56,6 +57,7 @@ def self_label(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    deterministic: DeterministicOption = False,
     devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
@@ -64,7 +66,7 @@ def self_label(
     """Find clusters: train heads on the embeddings, or cluster them outright."""
     from spice_cli.run.store import Run
 
-    how = How(seed, device, checkpoint_seconds, force, json, balance)
+    how = How(seed, device, checkpoint_seconds, force, json, balance, deterministic=deterministic)
     opened = Run.open(locate(run))
     if clusters == AUTO and from_ is None:
         number: int | None = counted(opened, how)

@@ -7,6 +7,7 @@ from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import (
     CheckpointOption,
+    DeterministicOption,
     DeviceOption,
     ForceOption,
     FromOption,
@@ -50,6 +51,7 @@ def semi(
     set_: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = "auto",
+    deterministic: DeterministicOption = False,
     devices: DevicesOption = 1,
     checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
@@ -58,7 +60,7 @@ def semi(
     """Train a classifier on the reliable labels and on guesses for all images."""
     from spice_cli.run.store import Run
 
-    how = How(seed, device, checkpoint_seconds, force, json)
+    how = How(seed, device, checkpoint_seconds, force, json, deterministic=deterministic)
     opened = Run.open(locate(run))
     flags = {
         "steps": steps,

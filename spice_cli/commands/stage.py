@@ -22,6 +22,7 @@ class How:
     as_json: bool = False
     balance: str | None = None
     """`none`: clusters may be of any size."""
+    deterministic: bool = False
 
     def flags(
         self, run: "Run", stage: str, flags: Mapping[str, Any], sets: Sequence[str] | None
@@ -70,6 +71,7 @@ def run_stage(
             checkpoint_seconds=how.checkpoint_seconds,
             force=how.force,
             asked=asked(flags, sets or ()),
+            deterministic=how.deterministic,
         )
 
 

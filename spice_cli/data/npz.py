@@ -65,11 +65,15 @@ def _arrays(file: Path) -> list[str]:
 
 def _read(file: Path, name: str) -> np.ndarray:
     def read(archive: NpzFile) -> np.ndarray:
+        if archive.zip is None:
+            raise ValueError("it is closed")
         known = archive.zip.namelist()
         member = archive.zip.getinfo(name if name in known else f"{name}.npy")
         if member.file_size > max(ROOMY, PACKED * member.compress_size):
             size = member.file_size / 2**30
-            raise ValueError(f"`{name}` would unpack to {size:.1f} GiB, over {PACKED} times what it takes")
+            raise ValueError(
+                f"`{name}` would unpack to {size:.1f} GiB, over {PACKED} times what it takes"
+            )
         return archive[name]
 
     return _guard(file, read)

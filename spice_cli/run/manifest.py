@@ -65,6 +65,7 @@ class Environment(Frozen):
     device: str
     precision: str
     world_size: int = 1
+    deterministic: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class Record(Frozen):

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from spice_cli.run.checkpoint import Checkpoint
 from spice_cli.run.log import Unwritten
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
+from spice_cli.stages.computing import computing
 from spice_cli.stages.group import Group
 from spice_cli.stages.images import images_of
 from spice_cli.stages.job import Job, Work
@@ -23,7 +25,7 @@ GRACE = 5.0
 """Seconds that the first process has to say of a failure what the others would say as well."""
 
 
-def call(group: Group, job: Job) -> None:  # type: ignore[type-arg]
+def call(group: Group, job: Job, deterministic: bool = False) -> None:  # type: ignore[type-arg]
     """Have the other processes compute this job too, if it is one to share."""
     if group.world == 1 or not _shared(job):
         return
@@ -40,6 +42,7 @@ def call(group: Group, job: Job) -> None:  # type: ignore[type-arg]
                 "device": job.device.type,
                 "precision": job.precision,
                 "key": job.checkpoint.key,
+                "deterministic": deterministic,
             }
         )
     )
@@ -74,7 +77,7 @@ def _shared(job: Job) -> bool:  # type: ignore[type-arg]
     return job.stage is not Stage.ASK
 
 
-def _assist(group: Group, asked: dict[str, str]) -> None:
+def _assist(group: Group, asked: dict[str, Any]) -> None:
     run, stage = Run.open(Path(asked["run"])), Stage(asked["stage"])
     job = Job(
         run=run,
@@ -90,4 +93,5 @@ def _assist(group: Group, asked: dict[str, str]) -> None:
         group=group,
     )
     work: Work = load(STAGES[stage])
-    work.compute(job)
+    with computing(stage, job.device, bool(asked["deterministic"])):
+        work.compute(job)

@@ -16,8 +16,8 @@ from spice_cli.run.checkpoint import Checkpoint, fingerprint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.allocator import keep_freed_memory
 from spice_cli.stages.assist import call
+from spice_cli.stages.computing import computing
 from spice_cli.stages.group import current, restarted
 from spice_cli.stages.images import spec_of
 from spice_cli.stages.job import Job, Work, setting
@@ -35,6 +35,7 @@ def perform(
     checkpoint_seconds: float = 20.0,
     force: bool = False,
     asked: Mapping[str, JsonValue] | None = None,
+    deterministic: bool = False,
 ) -> bool:
     """Bring one stage up to date; return whether there was anything to do.
 
@@ -66,6 +67,7 @@ def perform(
         precision=precision,
         threads=torch.get_num_threads() if device.type == "cpu" else 0,
         torch=torch.__version__,
+        **({"deterministic": True} if deterministic else {}),
     )
     checkpoint = Checkpoint(run.path, stage, key)
     if force:
@@ -82,13 +84,10 @@ def perform(
         log=Log(run.path, stage),
         checkpoint_seconds=checkpoint_seconds,
     )
-    if device.type == "cpu":
-        keep_freed_memory()
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
     try:
-        call(group, job)
-        tensors = work.compute(job)
+        with computing(stage, device, deterministic):
+            call(group, job, deterministic)
+            tensors = work.compute(job)
     except LostError:
         raise MissingError(
             f"`{stage}` lost a process that computed with it",
@@ -106,14 +105,16 @@ def perform(
         asked=asked,
         inputs=inputs,
         seed=seed,
-        environment=environment(device, precision, job.group.world),
+        environment=environment(device, precision, job.group.world, deterministic),
         seconds=job.seconds,
     )
     track.say(f"`{stage}` done in {job.seconds:.1f} s, wrote {run.path / stage}.safetensors")
     return True
 
 
-def environment(device: torch.device, precision: str, world: int = 1) -> Environment:
+def environment(
+    device: torch.device, precision: str, world: int = 1, deterministic: bool = False
+) -> Environment:
     """Return what this process computes with."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return Environment(
@@ -123,6 +124,7 @@ def environment(device: torch.device, precision: str, world: int = 1) -> Environ
         device=name,
         precision=precision,
         world_size=world,
+        deterministic=deterministic,
     )
 
 
