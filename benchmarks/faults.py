@@ -271,6 +271,7 @@ def main() -> None:
     """Print every fault that was not taken well, then the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--only", type=int, help="repeat this one")
@@ -290,7 +291,8 @@ def main() -> None:
         study.prepare()
         found: Counter[tuple[str, str]] = Counter()
         bad = 0
-        indices = range(chosen.faults) if chosen.only is None else [chosen.only]
+        numbered = range(chosen.first, chosen.first + chosen.faults)
+        indices = numbered if chosen.only is None else [chosen.only]
         for index in indices:
             if time.monotonic() - started > 60 * chosen.minutes:
                 break

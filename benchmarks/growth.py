@@ -4,15 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import linear_regression, median
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import seconds
-from spice_cli.ops.approximate import graph
+from spice_cli.ops.approximate import approximate, recall
 from spice_cli.ops.contingency import tabulate
-from spice_cli.ops.inverted import inverted, recall
 from spice_cli.ops.kmeans import kmeans
 from spice_cli.ops.metrics import accuracy, adjusted_rand_index, normalized_mutual_information
 from spice_cli.ops.neighbors import nearest
@@ -77,19 +77,19 @@ def embeddings(n: int) -> Tensor:
     return F.normalize(rows.add_(centres.repeat(-(-n // CLUSTERS), 1)[:n]))
 
 
-def search(n: int, index: str) -> Callable[[], object]:
+def search(n: int, index: Literal["exact", "ivf", "hnsw"]) -> Callable[[], object]:
     """Find neighbours."""
     x = embeddings(n)
     return lambda: nearest(x, K) if index == "exact" else nearly_nearest(x, index)
 
 
-def nearly_nearest(x: Tensor, index: str) -> Tensor:
+def nearly_nearest(x: Tensor, index: Literal["ivf", "hnsw"]) -> Tensor:
     """Return neighbours (n, K) of which some are missed."""
-    search = graph(x, K) if index == "hnsw" else inverted(x, K, torch.Generator().manual_seed(0))[0]
+    search, _ = approximate(x, K, index, torch.Generator().manual_seed(0))
     return gathered(search, torch.arange(len(x)), K)
 
 
-def found(index: str) -> str:
+def found(index: Literal["ivf", "hnsw"]) -> str:
     """Say how many of the neighbours an index finds among 100,000."""
     x = embeddings(100_000)
     rows = torch.arange(0, len(x), len(x) // SAMPLE)

@@ -27,9 +27,9 @@ from spice_cli.catalog import HEADS, SELECTIONS, load
 from spice_cli.config import SelfLabel
 from spice_cli.heads.source import plain_source
 from spice_cli.models.resnet import small
+from spice_cli.ops.approximate import approximate
 from spice_cli.ops.augment import plain
 from spice_cli.ops.contingency import tabulate
-from spice_cli.ops.inverted import inverted
 from spice_cli.ops.judged import judged
 from spice_cli.ops.metrics import accuracy, adjusted_rand_index, normalized_mutual_information
 from spice_cli.ops.neighbors import tell_nearest
@@ -60,7 +60,7 @@ def bench() -> str:
         fit = exponent({n: each["seconds"] for n, each in found.items()})
         for n, each in found.items():
             last = f"exponent **{fit:.2f}**" if n == max(found) else ""
-            said = ", ".join(f"{k} {v}" for k, v in each.items() if k in ("recall", "compared"))
+            said = ", ".join(f"{k} {v}" for k, v in each.items() if k in ("recall", "cells"))
             lines.append(
                 f"| {what} | {n:,} | {each['seconds']:.3g} | {each['peak'] / 2**30:.2f} | "
                 f"{each['disk'] / 2**20:,.1f} | {' '.join(filter(None, (said, last)))} |"
@@ -143,8 +143,10 @@ def select(n: int, folder: Path, *, index: str) -> Callable[[], dict[str, Any]]:
         said: dict[str, Any] = {}
         search = partial(tell_nearest, x, method.neighbors)
         if index == "ivf":
-            search, reach = inverted(x, method.neighbors, torch.Generator().manual_seed(0))
-            said = {"compared": f"{reach:,}"}
+            search, width = approximate(
+                x, method.neighbors, "ivf", torch.Generator().manual_seed(0)
+            )
+            said = {"cells": width}
         judged(method, search, method.neighbors, probs)
         return {"disk": 20 * n, **said}
 

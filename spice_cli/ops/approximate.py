@@ -1,32 +1,54 @@
-"""Approximate nearest neighbours by a graph, which faiss, an optional package, builds and walks."""
+"""Approximate nearest neighbours with faiss, an optional package: https://arxiv.org/abs/1702.08734.
 
-from typing import Any
+`faiss-cpu` and `faiss-gpu` are one module; a GPU is used where the rows and faiss both have one.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from spice_cli.ops.largest import reorder
 from spice_cli.ops.neighbors import nearest
-from spice_cli.ops.search import Search, Take
+from spice_cli.ops.search import Search, Take, gathered
 from spice_cli.ops.similarity import similar_to
 
 SEARCHED = 2**13
 """Rows looked up at a time."""
+SAMPLE = 500
+"""Rows whose neighbours are found exactly, to say how many are missed."""
+TARGET = 0.97
+"""Share of neighbours that must be found of the sample."""
 
 
-def graph(x: Tensor, k: int) -> Search:
-    """Return a search for k neighbours among rows (n, d) float32 that misses some of them.
+def approximate(
+    x: Tensor, k: int, index: Literal["ivf", "hnsw"], generator: torch.Generator
+) -> tuple[Search, int]:
+    """Return a search for k neighbours among rows (n, d) float32, and how widely it looks.
 
-    The graph (HNSW, https://arxiv.org/abs/1603.09320) is built by threads that race, and always on
-    the CPU, where it holds the rows once more. What is told stands in the order of `nearest`; rows
-    for which fewer than k were found are compared with all. Raises ImportError without faiss.
+    `ivf` compares a row with those of the nearest cells, whose centres k-means finds, and repeats
+    bit by bit; `hnsw` walks a graph (https://arxiv.org/abs/1603.09320), which is built by threads
+    that race, and always on the CPU. Both hold the rows once more. How many cells, or candidates,
+    they look at is doubled until they find `TARGET` of the neighbours of a sample. What is told
+    stands in the order of `nearest`; rows for which fewer than k were found are compared with all.
+    Raises ImportError without faiss.
     """
     import faiss
 
     values = x.cpu().numpy()
-    built: Any = faiss.IndexHNSWFlat(x.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
-    built.hnsw.efSearch = max(k, 64)
+    built, most = (_ivf if index == "ivf" else _hnsw)(faiss, *x.shape)
+    if x.is_cuda and index == "ivf" and getattr(faiss, "get_num_gpus", int)():
+        place = x.device.index or 0
+        built = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), place, built)
+    built.train(values)
     built.add(values)
+
+    def look(width: int) -> None:
+        if index == "ivf":
+            built.nprobe = width
+        else:
+            built.hnsw.efSearch = width
 
     def search(take: Take, rows: Tensor | None) -> None:
         asked = torch.arange(len(x), device=x.device) if rows is None else rows
@@ -35,7 +57,38 @@ def graph(x: Tensor, k: int) -> Search:
             _, found = built.search(values[own.cpu().numpy()], k)
             take(places, _ordered(x, own, torch.from_numpy(found).to(x.device)))
 
-    return search
+    return search, _wide_enough(
+        x, k, search, look, 8 if index == "ivf" else max(k, 64), most, generator
+    )
+
+
+def sampled(n: int, generator: torch.Generator) -> Tensor:
+    """Draw `SAMPLE` of n rows, or all of fewer."""
+    return torch.randperm(n, generator=generator, device=generator.device)[:SAMPLE]
+
+
+def recall(found: Tensor, exact: Tensor) -> float:
+    """Return the share of the exact neighbours (r, k) that were found (r, k), column 0 aside."""
+    pairs = zip(found[:, 1:].tolist(), exact[:, 1:].tolist(), strict=True)
+    return sum(len(set(a) & set(b)) for a, b in pairs) / max(1, exact[:, 1:].numel())
+
+
+def _wide_enough(
+    x: Tensor,
+    k: int,
+    search: Search,
+    look: Callable[[int], None],
+    width: int,
+    most: int,
+    generator: torch.Generator,
+) -> int:
+    sample = sampled(len(x), generator)
+    exact = nearest(x, k, rows=sample)
+    look(min(width, most))
+    while width < most and recall(gathered(search, sample, k), exact) < TARGET:
+        width *= 2
+        look(min(width, most))
+    return min(width, most)
 
 
 def _ordered(x: Tensor, own: Tensor, found: Tensor) -> Tensor:
@@ -48,3 +101,14 @@ def _ordered(x: Tensor, own: Tensor, found: Tensor) -> Tensor:
     if bool(short.any()):
         result[short] = nearest(x, found.shape[1], rows=own[short])
     return result
+
+
+def _ivf(faiss: Any, n: int, d: int) -> tuple[Any, int]:
+    cells = max(1, min(int(4 * n**0.5), n // 39))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, cells, faiss.METRIC_INNER_PRODUCT)
+    index.cp.niter, index.cp.max_points_per_centroid, index.cp.spherical = 10, 64, True
+    return index, cells
+
+
+def _hnsw(faiss: Any, n: int, d: int) -> tuple[Any, int]:
+    return faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT), max(64, n)

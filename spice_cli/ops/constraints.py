@@ -6,96 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.spreading import Graph, spread
 
-NEIGHBORS = 10
 TRUST, LEAST = 0.1, 1e-3
-"""Weight of a first guess against the row's neighbours: of the surest, and of the least sure."""
+"""Weight of a first guess against the row's neighbours: of the surest, beyond that of the least
+sure, and of this at least; see `trust`."""
 TOLD = 1e3
 """Weight of an answer."""
-MOST_ROUNDS = 200
 
 
-class Graph(NamedTuple):
-    """Who is near whom, both ways: S = D^-1/2 W D^-1/2."""
+def trust(margin: Tensor, clusters: int) -> Tensor:
+    """Return the weight (n,) of each row's first guess, by the rank of its margin (n,).
 
-    affinity: Tensor
-    """(n, n) sparse."""
-
-
-def graph(rows: Tensor, neighbors: int = NEIGHBORS) -> Graph:
-    """Link unit rows (n, d) with their nearest, at most n - 1 of them.
-
-    An edge weighs exp(-(1 - cosine) / s) where s is the mean of 1 - cosine over the row's own
-    neighbours (self-tuning, Zelnik-Manor and Perona 2004), the larger of both ways.
+    It is clusters / n at least: a walk along the graph then takes some n / clusters steps before
+    it ends, and what is known of a row reaches about as many others as a cluster has, however few
+    rows there are.
     """
-    n = len(rows)
-    near = nearest(rows, min(neighbors + 1, n))[:, 1:]
-    apart = torch.stack([1 - (rows[near[:, j]] * rows).sum(1) for j in range(near.shape[1])], 1)
-    apart = apart.clamp(min=0)
-    weights = (-apart / apart.mean(1, keepdim=True).clamp(min=1e-6)).exp()
-    source = torch.arange(n, device=rows.device).repeat_interleave(near.shape[1])
-    target, weight = near.flatten(), weights.flatten()
-    keys = torch.cat([source * n + target, target * n + source])
-    edges, place = torch.unique(keys, return_inverse=True)
-    largest = torch.zeros(len(edges), device=rows.device)
-    largest.scatter_reduce_(0, place, weight.repeat(2), "amax")
-    left, right = edges // n, edges % n
-    degree = torch.zeros(n, device=rows.device).index_add_(0, left, largest)
-    values = largest / (degree[left] * degree[right]).sqrt()
-    places = torch.stack([left, right])
-    return Graph(torch.sparse_coo_tensor(places, values, (n, n), check_invariants=True).coalesce())
-
-
-def trust(margin: Tensor) -> Tensor:
-    """Return the weight (n,) of each row's first guess, by the rank of its margin (n,)."""
     ranks = margin.argsort(stable=True).argsort(stable=True)
-    return LEAST + TRUST * ranks.float() / len(margin)
-
-
-def spread(graph: Graph, weight: Tensor, given: Tensor, start: Tensor | None = None) -> Tensor:
-    """Return scores F (n, k) that are smooth over the graph and near what is given (n, k).
-
-    They minimise sum_ij W_ij |F_i/sqrt(D_i) - F_j/sqrt(D_j)|^2 / 2 + sum_i weight_i |F_i -
-    given_i|^2, as in Zhou et al. 2004, "Learning with local and global consistency", with a weight
-    (n,) for each row: (I - S + diag(weight)) F = diag(weight) given. `start` is where the solver
-    begins.
-    """
-    return solve(graph, weight, weight[:, None] * given, start)
-
-
-def solve(
-    graph: Graph,
-    weight: Tensor,
-    right: Tensor,
-    start: Tensor | None = None,
-    *,
-    tolerance: float = 1e-4,
-) -> Tensor:
-    """Solve (I - S + diag(weight)) x = right (n, k), by conjugate gradients for each column."""
-    diagonal = 1 + weight[:, None]
-
-    def apply(x: Tensor) -> Tensor:
-        near: Tensor = torch.sparse.mm(graph.affinity, x)
-        return diagonal * x - near
-
-    x = right / diagonal if start is None else start.clone()
-    rest = right - apply(x)
-    limit = tolerance * right.norm(dim=0)
-    scaled = rest / diagonal
-    along, energy = scaled.clone(), (rest * scaled).sum(0)
-    for _ in range(MOST_ROUNDS):
-        if bool((rest.norm(dim=0) <= limit).all()):
-            break
-        moved = apply(along)
-        step = energy / (along * moved).sum(0).clamp(min=1e-30)
-        x = x + step * along
-        rest = rest - step * moved
-        scaled = rest / diagonal
-        now = (rest * scaled).sum(0)
-        along = scaled + now / energy.clamp(min=1e-30) * along
-        energy = now
-    return x
+    return max(LEAST, clusters / len(margin)) + TRUST * ranks.float() / len(margin)
 
 
 class Told(NamedTuple):
@@ -126,6 +54,27 @@ def told(answers: dict[int, int | tuple[int, ...]], guesses: Tensor) -> Told:
     return Told(rows.to(guesses.device), stacked.to(guesses.device))
 
 
+def corrected(graph: Graph, now: Tensor, margin: Tensor, told: Told) -> Tensor:
+    """Return probabilities (n, k): those of now, changed near the answers that differ from them.
+
+    What spreads is the difference of each answer from the cluster that its row is in, as residuals
+    do in Huang et al., "Combining Label Propagation and Simple Models Out-performs Graph Neural
+    Networks" (ICLR 2021). So answers that agree change nothing, and hold up what others change.
+
+    Args:
+        graph: of all rows.
+        now: (n, k) probabilities.
+        margin: (n,) how sure each of them is, of which only the order counts.
+        told: the answers.
+    """
+    weight, change = trust(margin, now.shape[1]), torch.zeros_like(now)
+    weight[told.rows] = TOLD
+    own = F.one_hot(now[told.rows].argmax(1), now.shape[1]).to(now)
+    differs = (told.targets * own).sum(1, keepdim=True) == 0
+    change[told.rows] = (told.targets - own) * differs
+    return probabilities(now + spread(graph, weight, change))
+
+
 class Field(NamedTuple):
     """What is known of every row, and what follows from it."""
 
@@ -147,7 +96,7 @@ def completed(graph: Graph, first: Tensor, margin: Tensor, told: Told) -> Field:
         margin: (n,) how sure each of them is, of which only the order counts.
         told: the answers.
     """
-    weight, given = trust(margin), first.float().clone()
+    weight, given = trust(margin, first.shape[1]), first.float().clone()
     weight[told.rows], given[told.rows] = TOLD, told.targets
     return Field(graph, weight, given, probabilities(spread(graph, weight, given)))
 

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.ops.constraints import TOLD, Field, probabilities, solve, spread
+from spice_cli.ops.constraints import TOLD, Field, probabilities
+from spice_cli.ops.spreading import solve, spread
 
 
 def doubt(probs: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from spice_cli.config import Frozen
 from spice_cli.errors import UsageError
-from spice_cli.ops.constraints import NEIGHBORS, completed, told
+from spice_cli.ops.constraints import corrected, told
+from spice_cli.ops.spreading import NEIGHBORS
 from spice_cli.run.curation import save_curation
 from spice_cli.run.manifest import Stage
 from spice_cli.stages.answers import mark
@@ -52,7 +53,7 @@ def ask(asking: Asking, seed: int) -> bool:
         return False
     first = F.pad(asking.guessed, (0, asking.new - asking.guessed.shape[1])).to(device)
     answers = told(said, first)
-    targets = completed(asking.graph, first, asking.margin, answers).probs.clone()
+    targets = corrected(asking.graph, first, asking.margin, answers)
     targets[answers.rows] = answers.targets
     generator = torch.Generator(device).manual_seed(seed)
     head = fitted(asking.features, targets, answers.rows, generator, asking.track)

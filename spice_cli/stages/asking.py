@@ -7,9 +7,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from spice_cli.ops.constraints import Field, Graph, completed, told
-from spice_cli.ops.constraints import graph as graph_of
+from spice_cli.ops.constraints import Field, completed, corrected, told
 from spice_cli.ops.questions import options, several, worth
+from spice_cli.ops.spreading import Graph
+from spice_cli.ops.spreading import graph as graph_of
 from spice_cli.run.curation import Curation, load_curation
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spice_cli.config import SelectReliable
 from spice_cli.errors import MissingError
-from spice_cli.ops.inverted import inverted, recall, sampled
+from spice_cli.ops.approximate import approximate, recall, sampled
 from spice_cli.ops.neighbors import nearest, tell_nearest
 from spice_cli.ops.search import Search, gathered
 from spice_cli.stages.job import Job
@@ -24,25 +24,17 @@ def searching(
     kind, n = job.config.index, len(x)
     if kind == "exact" or voters == 1:
         return partial(tell_nearest, x, voters), {}
-    notes: dict[str, JsonValue] = {"index": kind}
-    if kind == "ivf":
-        search, reach = inverted(x, voters, job.generator("index"))
-        notes["compared"] = reach
-        job.track.say(f"`ivf` compares each image with {reach:,} of {n:,}")
-    else:
-        search = _graph(x, voters)
+    if importlib.util.find_spec("faiss") is None:
+        package = "faiss-gpu-cu12" if job.device.type == "cuda" else "faiss-cpu"
+        raise MissingError(
+            f"`index={kind}` needs faiss, which is not installed",
+            hint=f"pip install {package}",
+        )
+    search, width = approximate(x, voters, kind, job.generator("index"))
     drawn = sampled(n, job.generator("recall"))
     share = recall(gathered(search, drawn, voters), nearest(x, voters, rows=drawn))
-    job.track.say(f"`{kind}` found {share:.2%} of the nearest neighbours of {len(drawn)} images")
-    return search, {**notes, "recall": round(share, 4)}
-
-
-def _graph(x: Tensor, voters: int) -> Search:
-    if importlib.util.find_spec("faiss") is None:
-        raise MissingError(
-            "`index=hnsw` needs faiss, which is not installed",
-            hint="pip install faiss-cpu, or take `--set index=ivf`, which needs nothing",
-        )
-    from spice_cli.ops.approximate import graph
-
-    return graph(x, voters)
+    job.track.say(
+        f"`{kind}` found {share:.2%} of the nearest neighbours of {len(drawn)} images, "
+        f"looking at {width:,} {'cells' if kind == 'ivf' else 'candidates'} for each"
+    )
+    return search, {"index": kind, "width": width, "recall": round(share, 4)}

@@ -1,13 +1,12 @@
 import sys
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.ops.approximate import graph
-from spice_cli.ops.cells import cells
-from spice_cli.ops.inverted import TARGET, inverted, recall
+from spice_cli.ops.approximate import TARGET, approximate, recall
 from spice_cli.ops.neighbors import nearest
 from spice_cli.ops.search import Search, gathered
 
@@ -22,14 +21,12 @@ def blobs(n: int, d: int, clusters: int) -> Tensor:
 X = blobs(3000, 16, 10)
 
 
-def build(index: str, x: Tensor, k: int) -> Search:
-    if index == "ivf":
-        return inverted(x, k, torch.Generator().manual_seed(0))[0]
+def build(index: Literal["ivf", "hnsw"], x: Tensor, k: int) -> Search:
     pytest.importorskip("faiss")
-    return graph(x, k)
+    return approximate(x, k, index, torch.Generator().manual_seed(0))[0]
 
 
-def found(index: str, x: Tensor, k: int, rows: Tensor | None = None) -> Tensor:
+def found(index: Literal["ivf", "hnsw"], x: Tensor, k: int, rows: Tensor | None = None) -> Tensor:
     return gathered(build(index, x, k), torch.arange(len(x)) if rows is None else rows, k)
 
 
@@ -63,34 +60,12 @@ def test_cells_give_the_same_bits_again() -> None:
     assert torch.equal(found("ivf", X, 10), found("ivf", X, 10))
 
 
-def test_it_looks_at_more_rows_until_a_sample_has_its_neighbours() -> None:
+def test_it_looks_at_more_cells_until_a_sample_has_its_neighbours() -> None:
     noise = F.normalize(torch.randn(4000, 64, generator=torch.Generator().manual_seed(0)))
-    search, reach = inverted(noise, 10, torch.Generator().manual_seed(0))
-    assert 500 < reach <= 4000
+    search, width = approximate(noise, 10, "ivf", torch.Generator().manual_seed(0))
+    assert 8 < width <= 4000 // 39
     rows = torch.arange(0, 4000, 9)
     assert recall(gathered(search, rows, 10), nearest(noise, 10, rows=rows)) > TARGET - 0.02
-
-
-@pytest.mark.parametrize("rows", [X, X[:1].repeat(900, 1), torch.eye(70)])
-def test_every_row_is_in_one_cell_and_no_cell_is_empty_or_huge(rows: Tensor) -> None:
-    parts = cells(rows, 20, torch.Generator().manual_seed(0))
-    assert parts.order.sort().values.tolist() == list(range(len(rows)))
-    assert len(parts.sizes) == len(parts.centers)
-    assert parts.sizes.min() > 0
-    assert parts.sizes.max() <= 4 * len(rows) / 20 + 1
-    for cell, members in enumerate(parts.members):
-        assert bool((parts.label[members] == cell).all())
-        assert members.tolist() == sorted(members.tolist())
-
-
-def test_what_is_around_a_cell_is_its_own_rows_and_as_many_more_as_are_asked_for() -> None:
-    parts = cells(X, 30, torch.Generator().manual_seed(0))
-    near = parts.around(3, 500)
-    assert set(parts.members[3].tolist()) <= set(near.tolist())
-    assert 500 <= len(near) < 500 + int(parts.sizes.max())
-    assert near.tolist() == sorted(set(near.tolist()))
-    assert torch.equal(parts.around(3, 1), parts.members[3])
-    assert torch.equal(parts.around(3, 3000), torch.arange(3000))
 
 
 def test_recall_counts_the_neighbours_that_were_found_and_not_the_row_itself() -> None:
@@ -103,4 +78,4 @@ def test_recall_counts_the_neighbours_that_were_found_and_not_the_row_itself() -
 def test_without_faiss_importing_fails_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError):
-        graph(X, 2)
+        approximate(X, 2, "hnsw", torch.Generator())

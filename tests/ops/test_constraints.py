@@ -44,8 +44,8 @@ def test_spread_solves_the_dense_system() -> None:
 
 def test_trust_rises_with_the_rank_of_the_margin_alone() -> None:
     margin = torch.tensor([3.0, 1.0, 2.0])
-    assert trust(margin).argsort().tolist() == [1, 2, 0]
-    assert torch.equal(trust(margin), trust(margin.exp() * 100))
+    assert trust(margin, 2).argsort().tolist() == [1, 2, 0]
+    assert torch.equal(trust(margin, 2), trust(margin.exp() * 100, 2))
 
 
 def test_one_answer_moves_a_whole_mode() -> None:
