@@ -31,6 +31,7 @@ BENCHES = {
     "kmeans": "K-means",
     "metrics": "Metrics",
     "digits": "The whole of `spice run digits`",
+    "startup": "Nothing to do",
     "ask": "Answers",
     "predict": "Predictions",
     "growth": "Costs as they grow",

@@ -171,6 +171,7 @@ class Study:
             wrong += self.mend(end)
         if end.code:
             return [*wrong, f"does not go on: {named(end)}: {end.err[-600:]}"]
+        wrong += self.faults_of(forked.run(trial.command))
         found = digests(trial.run)
         other = [name for name, mark in self.known.digests.items() if found.get(name) != mark]
         return [*wrong, *([f"other bytes in {', '.join(other)}"] if other else [])]
@@ -241,7 +242,7 @@ def digests(run: Path) -> dict[str, str]:
 
 def finished(run: Path) -> dict[str, str]:
     """Return the hash of each stage that the manifest calls finished."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         stages = json.loads((run / "run.json").read_text())["stages"]
         return {name: record["sha256"] for name, record in stages.items()}
     return {}
@@ -269,14 +270,16 @@ def mounted(place: Path) -> Path | None:
 
 def main() -> None:
     """Print every fault that was not taken well, then the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--faults", type=int, default=1000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--faults", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--first", type=int, default=0, help="number of the first one")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=600)
+    parser.add_argument("--minutes", type=float, default=600, help="begin none after so many")
     parser.add_argument("--only", type=int, help="repeat this one")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--verbose", action="store_true", help="print every one")
     chosen = parser.parse_args()
     import torch
 

@@ -21,6 +21,9 @@ class _People(Console):
             super().print(*objects, **how)
 
 
+Shown = str | tuple[str, list[str], list[list[str]]]
+"""A line, or a table's title, columns and rows."""
+
 stderr = _People(stderr=True, highlight=False, emoji=False)
 
 
@@ -88,6 +91,15 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     roomy = stderr.options.update(width=10_000)
     table.width = Measurement.get(stderr, roomy, table).maximum
     stderr.print(table, soft_wrap=True, crop=False)
+
+
+def present(shown: Iterable[Shown]) -> None:
+    """Show people lines and tables."""
+    for each in shown:
+        if isinstance(each, str):
+            say(each)
+        else:
+            show(*each)
 
 
 class Terminal:

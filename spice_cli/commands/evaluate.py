@@ -6,11 +6,12 @@ import typer
 from spice_cli.catalog import METRICS, PROBES
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import JsonOption, RunOption, one_of
-from spice_cli.console import Terminal, emit, say, show, warn
+from spice_cli.console import Terminal, emit, present, say, warn
 
 SCORED = ("pretrain", "embed", "self-label", "select-reliable", "semi", "ask")
 
 if TYPE_CHECKING:
+    from spice_cli.console import Shown
     from spice_cli.run.store import Run
     from spice_cli.stages.evaluate import Evaluation
     from spice_cli.stages.oracle import Oracle
@@ -89,40 +90,47 @@ def evaluate(
     emit(found.scores, as_json=json)
 
 
-def tell(run: "Run", found: "Evaluation", *, keeping: bool = True) -> None:
-    """Show people the tables, and keep what was found in the run if it can be written to."""
+def tell(run: "Run", found: "Evaluation", *, keeping: bool = True) -> "list[Shown]":
+    """Show people the tables, and keep what was found in the run if it can be written to.
+
+    Returns what was shown of the evaluation; nothing where it is not whole, or was not kept.
+    """
     from spice_cli.errors import InvalidError
     from spice_cli.stages.keep import keep
 
+    shown = _tables(run, found)
+    present(shown)
+    try:
+        for file in keep(run, found) if keeping else ():
+            say(f"wrote {file}")
+    except InvalidError as error:
+        warn(str(error))
+        return []
+    return [] if found.partial else shown
+
+
+def _tables(run: "Run", found: "Evaluation") -> "list[Shown]":
     label = f"{found.protocol}, n = {found.images:,}"
     free = {k: v for k, v in found.label_free.items() if k not in found.scores}
-    show(
-        f"{run.path}: {found.stage}",
-        ["metric", "value", "protocol"],
-        [[name, f"{value:.4f}", label] for name, value in found.scores.items()]
-        + [[name, f"{value:.4f}", "no labels used"] for name, value in free.items()],
-    )
-    for note in found.notes:
-        say(f"  {note}")
+    rows = [[name, f"{value:.4f}", label] for name, value in found.scores.items()]
+    rows += [[name, f"{value:.4f}", "no labels used"] for name, value in free.items()]
+    shown: list[Shown] = [(f"{run.path}: {found.stage}", ["metric", "value", "protocol"], rows)]
+    shown += [f"  {note}" for note in found.notes]
     if found.oracle:
-        _heads(found.oracle)
+        shown.append(_heads(found.oracle))
     titles = ["cluster", "images", "confidence", "class", "purity"]
-    show("clusters", titles[: len(found.per_cluster[0])], found.per_cluster)
+    shown.append(("clusters", titles[: len(found.per_cluster[0])], found.per_cluster))
     if found.table is not None and max(found.table.counts.shape) <= 20:
         rows = [
             [title, *map(str, counts)]
             for title, counts in zip(found.titles, found.table.counts.tolist(), strict=True)
         ]
         columns = ["", *map(str, found.table.clusters)]
-        show("confusion (rows: classes, columns: clusters)", columns, rows)
-    try:
-        for file in keep(run, found) if keeping else ():
-            say(f"wrote {file}")
-    except InvalidError as error:
-        warn(str(error))
+        shown.append(("confusion (rows: classes, columns: clusters)", columns, rows))
+    return shown
 
 
-def _heads(oracle: "Oracle") -> None:
+def _heads(oracle: "Oracle") -> "Shown":
     marks = {oracle.best: "oracle", oracle.picked: "selection loss"}
     if oracle.best == oracle.picked:
         marks[oracle.best] = "both"
@@ -130,4 +138,4 @@ def _heads(oracle: "Oracle") -> None:
         [str(head), f"{loss:.4f}", f"{acc:.4f}", marks.get(head, "")]
         for head, (loss, acc) in enumerate(zip(oracle.losses, oracle.accuracies, strict=True))
     ]
-    show("heads, and who takes which", ["head", "selection loss", "acc", "taken by"], rows)
+    return "heads, and who takes which", ["head", "selection loss", "acc", "taken by"], rows

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spice_cli.catalog import DATASETS, STAGES
+from spice_cli.commands.again import answered, remember, up_to_date
 from spice_cli.commands.begin import place
 from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.evaluate import tell
@@ -35,7 +36,7 @@ from spice_cli.commands.pipeline_plan import Pipeline
 from spice_cli.commands.plan import show_plan
 from spice_cli.commands.pretrained import choose
 from spice_cli.commands.stage import How
-from spice_cli.console import Terminal, emit, say, show
+from spice_cli.console import Shown, Terminal, emit, present, say
 from spice_cli.errors import SpiceError, UsageError
 
 if TYPE_CHECKING:
@@ -154,14 +155,19 @@ def run(
         show_plan(plan, opened, seed, seeds or 1)
         return
     if seeds is None:
-        _run_once(plan, path, seed, with_report=not no_report)
+        _run_once(plan, where, seed, with_report=not no_report)
         return
     run_family(plan, path or default, range(seed or 0, (seed or 0) + seeds))
 
 
-def _run_once(plan: Pipeline, path: Path | None, seed: int | None, *, with_report: bool) -> None:
+def _run_once(plan: Pipeline, path: Path, seed: int | None, *, with_report: bool) -> None:
+    if kept := answered(plan, path, seed, with_report):
+        present(kept.shown)
+        _emit(plan, kept.scores)
+        return
     from spice_cli.stages.evaluate import Choices, evaluate
 
+    asked = plan
     plan, opened = start(plan, path, seed)
     plan = complete(plan, opened, seed)
     scores: dict[str, dict[str, float]] = {}
@@ -169,22 +175,30 @@ def _run_once(plan: Pipeline, path: Path | None, seed: int | None, *, with_repor
     for stage in scored_stages(plan, opened):
         last = evaluate(opened, Choices(stage=stage, clusters=plan.clusters), Terminal())
         scores[stage] = last.scores
-    json = plan.how.as_json
     if last is None:
-        emit(scores if json else opened.path, as_json=json)
+        emit(scores if plan.how.as_json else opened.path, as_json=plan.how.as_json)
         return
-    tell(opened, last)
+    shown = tell(opened, last)
     names = list(last.scores)
     rows = [[s, *(f"{v[n]:.4f}" if n in v else "" for n in names)] for s, v in scores.items()]
-    show(f"all stages ({last.protocol}, n = {last.images:,})", ["stage", *names], rows)
-    say(f"run {opened.path}")
-    if with_report:
-        _report(opened)
-    emit(scores if json else last.scores, as_json=json)
+    title = f"all stages ({last.protocol}, n = {last.images:,})"
+    ended: list[Shown] = [(title, ["stage", *names], rows), f"run {opened.path}"]
+    present(ended)
+    told = [_report(opened)] if with_report else []
+    if shown and all(told):
+        said = [*up_to_date(plan), *shown, *ended, *told]
+        remember(asked, opened, seed, with_report, scores, said)
+    _emit(plan, scores)
 
 
-def _report(run: "Run") -> None:
-    """Write the run's report and name it; a run is no worse for a report that fails."""
+def _emit(plan: Pipeline, scores: dict[str, dict[str, float]]) -> None:
+    """Print all scores, or as lines those of the furthest stage."""
+    as_json = plan.how.as_json
+    emit(scores if as_json else list(scores.values())[-1], as_json=as_json)
+
+
+def _report(run: "Run") -> str:
+    """Write the run's report and say so; a run is no worse for a report that fails."""
     from spice_cli.stages.report import report
 
     file = run.path / "report.html"
@@ -192,5 +206,6 @@ def _report(run: "Run") -> None:
         report(run, file, maps=("pca",), track=Terminal())
     except SpiceError as error:
         say(f"no report: {error}")
-    else:
-        say(f"report {file}")
+        return ""
+    say(f"report {file}")
+    return f"report {file}"

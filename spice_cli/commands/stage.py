@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spice_cli.console import Terminal, emit
+from spice_cli.console import Terminal, emit, say
 
 if TYPE_CHECKING:
     from spice_cli.run.store import Run
@@ -34,7 +34,10 @@ class How:
         if self.balance != "none":
             return given
         section = run.manifest.recipe.sections.get(stage)
-        return {**uneven(stage, section, given, sets or ()), **given}
+        found = uneven(stage, section, given, sets or ())
+        if stage == "self-label" and not found:
+            say("these heads have no setting for uneven clusters: `--balance none` changes nothing")
+        return {**found, **given}
 
 
 def run_stage(

@@ -1,5 +1,6 @@
 """Many encoded images to one tensor, with the unreadable ones found, counted and named."""
 
+import errno
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,10 @@ Item = tuple[str, bytes | Path | None]
 CHUNK, SHOWN = 64, 5
 MOST_BAD = 0.5
 """Share of a person's own images that may be unreadable before something else must be wrong."""
+
+ITS_OWN = (None, errno.EINVAL, errno.EOVERFLOW, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+"""What a damaged or absent file leads to; other numbers say that the system cannot read it now,
+which is no reason to go on without it for ever."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def decode_all(
     `items` is called twice where the size must be found first. No more than a few hundred encoded
     or decoded images are held beside the result, which lies in what `room` makes. What `journal`
     says of that is not decoded again. Errors as in `judge`; UsageError where `split` has nothing to
-    test on.
+    test on; InvalidError for a file that the system does not give, unless `spec.skip_bad`.
     """
     require_test(spec, total - train)
     say(f"reading {total:,} images from `{spec.name}`")
@@ -84,7 +89,8 @@ def decode_all(
         say(f"{journal.read:,} of them are decoded already")
     bad = list(journal.bad)
     read, kept = journal.read, journal.kept
-    for name, pixels in _each(islice(items(), read, None), partial(decode, side=side)):
+    function = partial(decode, side=side)
+    for name, pixels in _each(islice(items(), read, None), function, skip=spec.skip_bad):
         if pixels is None:
             bad.append((read, name))
         else:
@@ -106,7 +112,7 @@ def decode_all(
 
 def _sizes(items: Callable[[], Iterable[Item]], train: int, spec: DataSpec) -> tuple[Sizes, Sizes]:
     sizes: tuple[Sizes, Sizes] = set(), set()
-    for index, (_, size) in enumerate(_each(items(), dimensions)):
+    for index, (_, size) in enumerate(_each(items(), dimensions, skip=spec.skip_bad)):
         if size is not None:
             sizes[index >= train].add(size)
     if not any(sizes):
@@ -139,7 +145,7 @@ def _nothing(spec: DataSpec) -> InvalidError:
 
 
 def _each(
-    items: Iterable[Item], function: Callable[[bytes | Path], T]
+    items: Iterable[Item], function: Callable[[bytes | Path], T], *, skip: bool
 ) -> Iterator[tuple[str, T | None]]:
     stream = iter(items)
     workers = max(1, torch.get_num_threads())
@@ -148,16 +154,32 @@ def _each(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         while group := list(islice(stream, CHUNK * workers)):
             chunks = [group[start : start + CHUNK] for start in range(0, len(group), CHUNK)]
-            for results in pool.map(partial(_chunk, function), chunks):
+            for results in pool.map(partial(_chunk, function, skip), chunks):
                 yield from results
 
 
-def _chunk(function: Callable[[bytes | Path], T], items: list[Item]) -> list[tuple[str, T | None]]:
-    return [(name, _attempt(function, source)) for name, source in items]
+def _chunk(
+    function: Callable[[bytes | Path], T], skip: bool, items: list[Item]
+) -> list[tuple[str, T | None]]:
+    return [(name, _attempt(function, source, skip)) for name, source in items]
 
 
-def _attempt(function: Callable[[bytes | Path], T], source: bytes | Path | None) -> T | None:
+def _attempt(
+    function: Callable[[bytes | Path], T], source: bytes | Path | None, skip: bool
+) -> T | None:
     try:
         return None if source is None else function(source)
-    except Exception:  # Pillow's decoders raise nearly anything on a corrupt file
+    except Exception as error:  # Pillow's decoders raise nearly anything on a corrupt file
+        if not skip and isinstance(source, Path) and (reason := _refusal(error)):
+            raise InvalidError(
+                f"`{source}` cannot be read: {reason}",
+                hint="repeat the command when it can, or leave it out with `--skip-bad`",
+            ) from error
         return None
+
+
+def _refusal(error: Exception) -> str:
+    """Say why the system did not give a file; nothing where its own contents are the reason."""
+    if not isinstance(error, OSError) or error.errno in ITS_OWN:
+        return ""
+    return (error.strerror or "the system refuses").lower()

@@ -18,12 +18,12 @@ TOLD = 1e3
 def trust(margin: Tensor, clusters: int) -> Tensor:
     """Return the weight (n,) of each row's first guess, by the rank of its margin (n,).
 
-    It is clusters / n at least: a walk along the graph then takes some n / clusters steps before
-    it ends, and what is known of a row reaches about as many others as a cluster has, however few
-    rows there are.
+    It is clusters / 2n at least: a walk along the graph then takes 2n / clusters steps at most
+    before it ends, and an answer reaches no more rows than a cluster has, however few there are.
     """
     ranks = margin.argsort(stable=True).argsort(stable=True)
-    return max(LEAST, clusters / len(margin)) + TRUST * ranks.float() / len(margin)
+    least = max(LEAST, clusters / (2 * len(margin)))
+    return least + TRUST * ranks.float() / len(margin)
 
 
 class Told(NamedTuple):

@@ -4,7 +4,6 @@ import time
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from spice_cli.config import Frozen
 from spice_cli.errors import UsageError
@@ -38,9 +37,10 @@ class Ask(Frozen):
 def ask(asking: Asking, seed: int) -> bool:
     """Make the answers into clusters, kept as the stage `ask`; tell whether there was need to.
 
-    Labels spread from the answers over the graph, and a perceptron is fitted to what comes out, so
-    that new images can be told as well. Answered images are where they were answered to be. Names,
-    merges and splits hold on. Raises UsageError where nothing was answered.
+    What answers change spreads over the graph of training images, and a perceptron is fitted to
+    what comes out, for all other images. Answered images are where they were answered to be, and
+    answers that agree move nothing. Names, merges and splits hold on. Raises UsageError where
+    nothing was answered.
     """
     if not asking.told:
         raise UsageError("there are no answers yet", hint="spice ask --questions 50")
@@ -59,7 +59,7 @@ def ask(asking: Asking, seed: int) -> bool:
     head = fitted(asking.features, targets, answers.rows, generator, asking.track)
     every = asked.features.to(device)
     probs = torch.cat([head(part)[0].softmax(1) for part in torch.split(every, BLOCK)])
-    probs[answers.rows] = honoured(probs[answers.rows], answers.targets)
+    probs[:train] = targets
     stored = {f"heads.{name}": value for name, value in head.named_parameters()}
     tensors = {**stored, "probs": probs}
     with run.lock():
@@ -79,10 +79,3 @@ def ask(asking: Asking, seed: int) -> bool:
         f"{train:,} images"
     )
     return True
-
-
-def honoured(probs: Tensor, targets: Tensor) -> Tensor:
-    """Return targets (q, k) that are certain, else probabilities (q, k) within what they allow."""
-    certain = targets.amax(1, keepdim=True) > 1 - 1e-6
-    left = probs * (targets > 0) + 1e-12
-    return torch.where(certain, targets, left / left.sum(1, keepdim=True))

@@ -85,12 +85,12 @@ class Asking:
         field, closed = self._field(), self._closed()
         value = worth(field, closed)
         row = int(value.argmax())
-        return self._question(field, row) if float(value[row]) >= 0 else None
+        return self._question(self._probs(), row) if float(value[row]) >= 0 else None
 
     def questions(self, count: int) -> list[Question]:
         """Return several at once, for who does not wait for the answers."""
-        field = self._field()
-        return [self._question(field, row) for row in several(field, self._closed(), count)]
+        field, probs = self._field(), self._probs()
+        return [self._question(probs, row) for row in several(field, self._closed(), count)]
 
     def answer(self, row: int, said: int | tuple[int, ...] | None) -> None:
         """Keep an answer in the run: a cluster, those that it is not, or None for passed over."""
@@ -134,10 +134,13 @@ class Asking:
         return {row: each.said for row, each in self.answers.items() if each.said is not None}
 
     def unmerged(self) -> dict[int, int | tuple[int, ...]]:
-        """Return what was said in terms of the clusters before any merge."""
-        columns = self.columns.tolist()
+        """Return what was said in terms of the clusters before any merge and split.
+
+        Of an image that was said to be where it is shown, that is where it was before them.
+        """
+        columns, known = self.columns.tolist(), self._known()
         return {
-            row: each
+            row: (int(self.first[row]) if known[row] == int(self._shown[row]) else each)
             if isinstance(each, int)
             else (*(c for c, into in enumerate(columns) if into in each), *_beyond(each, columns))
             for row, each in self.said().items()
@@ -161,6 +164,11 @@ class Asking:
         first = self._merged(self.new).to(self.device)
         return completed(self.graph, first, self.margin, told(self._known(), first))
 
+    def _probs(self) -> Tensor:
+        """Return what the answers so far would make of the clusters as a person knows them."""
+        first = self._merged(self.new).to(self.device)
+        return corrected(self.graph, first, self.margin, told(self._known(), first))
+
     def _merged(self, width: int) -> Tensor:
         """Return the first guesses (m, width) for the clusters as a person knows them."""
         first = torch.zeros(len(self._shown), width).index_add_(1, self.columns, self.guessed)
@@ -170,11 +178,10 @@ class Asking:
         first[rows, self._shown] += part
         return first
 
-    def _question(self, field: Field, row: int) -> Question:
-        probs = field.probs[row].cpu()
-        there = torch.tensor(self.present)
-        chosen = [int(there[place]) for place in options(probs[there])]
-        shares = tuple(round(float(probs[each]), 4) for each in chosen)
+    def _question(self, probs: Tensor, row: int) -> Question:
+        mine, there = probs[row].cpu(), torch.tensor(self.present)
+        chosen = [int(there[place]) for place in options(mine[there])]
+        shares = tuple(round(float(mine[each]), 4) for each in chosen)
         return Question(row, self.asked.paths[row], tuple(chosen), shares)
 
     def _curation(self) -> Curation:

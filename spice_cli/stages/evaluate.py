@@ -63,6 +63,8 @@ class Evaluation:
     labels: str | None = None
     """Hash of the true classes, where they are of a file and not the data set's own."""
     oracle: Oracle | None = None
+    partial: bool = False
+    """Whether embeddings that the run has could not be read."""
 
 
 def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
@@ -128,6 +130,7 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         label_free=free,
         labels=None if labels is None or choices.labels is None else mark(labels),
         oracle=oracle,
+        partial=Stage.EMBED in run.manifest.stages and "rankme" not in free,
     )
 
 

@@ -115,6 +115,25 @@ def test_merges_are_heeded_and_outlive_further_answers(clustered: Path, spice: S
     assert spice("name", "-r", clustered).stdout == "0\tboth\n"
 
 
+def test_answers_that_agree_change_nothing_whatever_was_merged_and_split(
+    clustered: Path, spice: Spice, tmp_path: Path
+) -> None:
+    spice("merge", 0, 2, "-r", clustered)
+    spice("split", 1, "--parts", 2, "-r", clustered)
+    before = spice("export", "--to", "csv", "-r", clustered, "--output", tmp_path / "a.csv")
+    shown = [line.split(",") for line in (tmp_path / "a.csv").read_text().splitlines()]
+    place = shown[0].index("cluster")
+    rows = [0, 35, 70, 95, 110]
+    said = "".join(f"row {row},{shown[row + 1][place]}\n" for row in rows)
+    (tmp_path / "answers.csv").write_text("path,cluster\n" + said)
+    assert before.exit_code == 0
+    told = spice("ask", "--answers", tmp_path / "answers.csv", "-r", clustered).stderr
+    assert "5 answers moved 0 of 120" in told
+    spice("export", "--to", "csv", "-r", clustered, "--output", tmp_path / "b.csv")
+    after = [line.split(",") for line in (tmp_path / "b.csv").read_text().splitlines()]
+    assert [line[place] for line in after] == [line[place] for line in shown]
+
+
 def test_answers_about_an_older_result_are_left_out(clustered: Path, spice: Spice) -> None:
     spice("ask", "-q", 1, "-r", clustered, input="+\n")
     run = Run.open(clustered)

@@ -104,6 +104,14 @@ def test_without_balance_every_method_takes_its_own_setting(
     assert config["settings"][key] == value
 
 
+@pytest.mark.parametrize("method", ["graph", "kmeans"])
+def test_heads_without_a_setting_for_balance_say_so(
+    spice: Spice, copied: Path, method: str
+) -> None:
+    told = spice("self-label", "--method", method, "--balance", "none", "-r", copied).stderr
+    assert "`--balance none` changes nothing" in told
+
+
 def test_a_setting_that_is_given_wins_over_balance(spice: Spice, copied: Path) -> None:
     flags = ("--method", "turtle", "--balance", "none", "--set", "gamma=5", "--set", "epochs=1")
     spice("self-label", "-r", copied, *flags)

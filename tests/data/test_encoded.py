@@ -1,6 +1,9 @@
+import errno
+import os
 import threading
 from collections.abc import Collection
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import torch
 from PIL import Image
 
 from spice_cli.config import DataSpec
-from spice_cli.data import encoded
+from spice_cli.data import decode, encoded
 from spice_cli.data.encoded import Item, decode_all
 from spice_cli.errors import InvalidError, UsageError
 
@@ -106,3 +109,24 @@ def test_images_of_several_sizes_are_resized_and_it_is_said() -> None:
 def test_split_without_test_images_stops_before_anything_is_decoded() -> None:
     with pytest.raises(UsageError, match="no test images"):
         decode_all(lambda: 1 / 0, 5, 5, DataSpec(name="x", protocol="split"), print)  # type: ignore
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+def test_a_file_that_the_system_does_not_give_is_no_image_to_go_on_without(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"{index}.png" for index in range(4)]
+    for index, file in enumerate(files):
+        file.write_bytes(png(index))
+    found: list[Item] = [(file.name, file) for file in files]
+    plain = decode._open
+
+    def refused(source: Path) -> Image.Image:
+        if source == files[2]:
+            raise OSError(number, os.strerror(number), str(source))
+        return plain(source)
+
+    monkeypatch.setattr(decode, "_open", refused)
+    with pytest.raises(InvalidError, match=f"2.png` cannot be read: {os.strerror(number).lower()}"):
+        decode_all(lambda: found, 4, 4, SPEC, print)
+    assert decode_all(lambda: found, 4, 4, SKIP, print).bad == ("2.png",)

@@ -1,8 +1,9 @@
 import torch
 import torch.nn.functional as F
 
-from spice_cli.ops.constraints import Field, completed, graph, told
+from spice_cli.ops.constraints import Field, completed, told
 from spice_cli.ops.questions import doubt, options, several, worth
+from spice_cli.ops.spreading import graph
 
 NOTHING = torch.zeros(0, dtype=torch.int64)
 

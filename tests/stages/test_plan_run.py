@@ -85,9 +85,12 @@ def test_grey_images_are_neither_coloured_nor_mirrored() -> None:
     assert found["semi"]["weak"] == {"flip": 0.0, "pad": 1}
 
 
-def test_heads_are_picked_by_who_made_the_features() -> None:
-    methods = [picked(known(trained=trained))["self-label"]["method"] for trained in (True, False)]
-    assert methods == ["graph", "turtle"]
+@pytest.mark.parametrize(("trained", "whose"), [(True, "trained network"), (False, "these images")])
+def test_heads_are_of_the_graph_and_why_tells_whose_features(trained: bool, whose: str) -> None:
+    chosen = choose(known(trained=trained), lambda values: pace(0.05))
+    heads = next(choice for choice in chosen if choice.stage == "self-label")
+    assert heads.values["method"] == "graph"
+    assert whose in heads.why
 
 
 def test_few_images_and_trained_networks_end_with_clusters() -> None:

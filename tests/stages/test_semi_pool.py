@@ -13,6 +13,7 @@ from torch import Tensor
 from spice_cli.config import DataSpec
 from spice_cli.data import torchvision
 from spice_cli.data.dataset import Dataset
+from spice_cli.run.store import Run
 from spice_cli.stages import semi
 from spice_cli.stages.images import forget
 from spice_cli.stages.semi_step import Step
@@ -93,9 +94,10 @@ def test_more_images_to_guess_at_are_more_steps(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(semi, "semi_steps", lambda reliable, images, *_: asked.append(images) or 1)
-    edited = json.loads(Path("r/run.json").read_text())
-    del edited["recipe"]["sections"]["semi"]["steps"]
-    Path("r/run.json").write_text(json.dumps(edited))
+    run = Run.open(Path("r"))
+    sections = dict(run.manifest.recipe.sections)
+    sections["semi"] = {key: v for key, v in sections["semi"].items() if key != "steps"}
+    run.change(recipe=run.manifest.recipe.model_copy(update={"sections": sections}))
     spice("semi", "-r", "r")
     spice("semi", "-r", "r", "--set", "unlabelled=true")
     train = {"whole": TRAIN + TEST, "split": TRAIN}[selected]
