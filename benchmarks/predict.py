@@ -30,20 +30,21 @@ SETTINGS = [
 
 
 def bench() -> list[Row]:
-    """Time both in turns, on PNG and on JPEG files."""
+    """Time both in turns, on PNG and on JPEG files, in both precisions."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for kind, options in KINDS.items():
             files = Path(folder, kind)
             write(files, kind, options)
-            predictor = prepared(Path(folder, "some"), Path(folder, "run"), files)
-            decoded = list(pixels(files, BATCH))
-            rows.append(timed(predictor, files, decoded, kind))
+            for precision in ("bf16", "fp32"):
+                predictor = prepared(Path(folder, "some"), Path(folder, precision), files)
+                rows.append(timed(predictor, files, kind, precision))
     return rows
 
 
-def timed(predictor: Predictor, files: Path, decoded: list[torch.Tensor], kind: str) -> Row:
+def timed(predictor: Predictor, files: Path, kind: str, precision: str) -> Row:
     """Compare predictions from files with the network on what was decoded from them."""
+    decoded = list(pixels(files, BATCH))
 
     def whole() -> None:
         assert sum(1 for _ in predicted_rows(predictor, named_images([files]), BATCH)) == N
@@ -62,7 +63,7 @@ def timed(predictor: Predictor, files: Path, decoded: list[torch.Tensor], kind: 
     return Row(
         what=f"predict, {kind.upper()} files",
         peer="the network's forward pass",
-        n=f"{N:,} of {SIDE} px, `small`",
+        n=f"{N:,} of {SIDE} px, `small`, {precision}",
         ours=ours,
         theirs=theirs,
         goal=0.8,
@@ -90,10 +91,11 @@ def write(folder: Path, kind: str, options: dict[str, int]) -> None:
 def prepared(some: Path, run: Path, files: Path) -> Predictor:
     """Train a run on a few of the files, for as short as can be."""
     if not run.exists():
-        some.mkdir()
+        some.mkdir(exist_ok=True)
         for file in sorted(files.iterdir())[:300]:
             (some / file.name).write_bytes(file.read_bytes())
-        sets = [each for text in SETTINGS for each in ("--set", text)]
+        settings = [*SETTINGS, f"embed.precision={run.name}"]
+        sets = [each for text in settings for each in ("--set", text)]
         command = ["run", str(some), "-r", str(run), "-k", "5", "--until", "self-label", *sets]
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output

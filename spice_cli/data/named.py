@@ -14,8 +14,9 @@ def named_images(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     for path in paths:
         if _is_dir(path):
             root = path.resolve()
+            beyond = len(str(root / "_")) - 1
             for file in walk(root, root).images:
-                yield text(path / file.relative_to(root)), file
+                yield text(path / str(file)[beyond:]), file
         else:
             yield text(path), path
 

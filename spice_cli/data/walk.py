@@ -36,7 +36,8 @@ def walk(split: Path, root: Path) -> Found:
         left["hidden"] += sum(name.startswith(".") for name in (*below, *files))
         below[:] = [name for name in below if not name.startswith(".")]
         left["links"] += sum(Path(folder, name).is_symlink() for name in below)
-        for path in (Path(folder, name) for name in files if not name.startswith(".")):
+        for name in (name for name in files if not name.startswith(".")):
+            path = Path(folder, name)
             ending = path.suffix.lower()
             if ending not in SUFFIXES:
                 left[ending or "no ending"] += 1
@@ -46,7 +47,7 @@ def walk(split: Path, root: Path) -> Found:
                 left["no regular file"] += 1
             else:
                 images.append(path)
-    return Found(sorted(images, key=lambda path: path.relative_to(root).parts), +left)
+    return Found(sorted(images, key=lambda path: path.parts), +left)
 
 
 def told(left: Counter[str]) -> str:
