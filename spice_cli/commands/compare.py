@@ -6,7 +6,7 @@ import typer
 
 from spice_cli.catalog import METRICS
 from spice_cli.commands.evaluate import SCORED
-from spice_cli.commands.options import JsonOption, one_of
+from spice_cli.commands.options import JsonOption, LabelsOption, ScoredClustersOption, one_of
 from spice_cli.commands.repeated import as_json, seeds_of, tabbed
 from spice_cli.console import Terminal, emit, show, warn
 from spice_cli.published import Published, published_for
@@ -40,14 +40,8 @@ def compare(
         str,
         one_of(["arithmetic", "geometric"], "--average", help="Mean of the entropies in NMI."),
     ] = "arithmetic",
-    clusters: Annotated[
-        int | None,
-        typer.Option("--clusters", "-k", min=2, help="For k-means on `embed` and `pretrain`."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="True classes, an .npy of one integer a row."),
-    ] = None,
+    clusters: ScoredClustersOption = None,
+    labels: LabelsOption = None,
     published: Annotated[
         bool,
         typer.Option(

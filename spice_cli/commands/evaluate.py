@@ -1,11 +1,16 @@
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spice_cli.catalog import METRICS, PROBES
 from spice_cli.commands.locate import locate
-from spice_cli.commands.options import JsonOption, RunOption, one_of
+from spice_cli.commands.options import (
+    JsonOption,
+    LabelsOption,
+    RunOption,
+    ScoredClustersOption,
+    one_of,
+)
 from spice_cli.console import Terminal, emit, present, say, warn
 
 SCORED = ("pretrain", "embed", "self-label", "select-reliable", "semi", "ask")
@@ -50,14 +55,8 @@ def evaluate(
             help="How clusters are matched with classes for ACC.",
         ),
     ] = "one-to-one",
-    clusters: Annotated[
-        int | None,
-        typer.Option("--clusters", "-k", min=2, help="For k-means on `embed` and `pretrain`."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="True classes, an .npy of one integer a row."),
-    ] = None,
+    clusters: ScoredClustersOption = None,
+    labels: LabelsOption = None,
     as_found: Annotated[
         bool,
         typer.Option(

@@ -94,6 +94,14 @@ ClustersOption = Annotated[
         "--clusters", "-k", help="How many; default: the classes that the data set declares."
     ),
 ]
+ScoredClustersOption = Annotated[
+    int | None,
+    typer.Option("--clusters", "-k", min=2, help="For k-means on `embed` and `pretrain`."),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="FILE", help="True classes, an .npy of one integer a row."),
+]
 CountOption = Annotated[
     str | None,
     typer.Option(
