@@ -13,6 +13,8 @@ TRUST, LEAST = 0.1, 1e-3
 sure, and of this at least; see `trust`."""
 TOLD = 1e3
 """Weight of an answer."""
+REACH = 1.25
+"""What a difference counts beside the present probabilities: above one, it reaches surer rows."""
 
 
 def trust(margin: Tensor, clusters: int) -> Tensor:
@@ -72,19 +74,26 @@ def corrected(graph: Graph, now: Tensor, margin: Tensor, told: Told) -> Tensor:
     own = F.one_hot(now[told.rows].argmax(1), now.shape[1]).to(now)
     differs = (told.targets * own).sum(1, keepdim=True) == 0
     change[told.rows] = (told.targets - own) * differs
-    return probabilities(now + spread(graph, weight, change))
+    return probabilities(now + REACH * spread(graph, weight, change))
 
 
 class Field(NamedTuple):
-    """What is known of every row, and what follows from it."""
+    """What is known of every row, and what follows from it by either of two rules."""
 
     graph: Graph
     weight: Tensor
     """(n,) of what is given of each row."""
     given: Tensor
     """(n, k) first guesses and answers."""
-    probs: Tensor
-    """(n, k) what follows."""
+    smooth: Tensor
+    """(n, k) what follows where first guesses give way to their neighbours'."""
+    kept: Tensor
+    """(n, k) what follows where they stay but near answers that differ; see `corrected`."""
+
+    @property
+    def probs(self) -> Tensor:
+        """Return the mean (n, k) of both, which is of two minds where they differ."""
+        return (self.smooth + self.kept) / 2
 
 
 def completed(graph: Graph, first: Tensor, margin: Tensor, told: Told) -> Field:
@@ -98,7 +107,8 @@ def completed(graph: Graph, first: Tensor, margin: Tensor, told: Told) -> Field:
     """
     weight, given = trust(margin, first.shape[1]), first.float().clone()
     weight[told.rows], given[told.rows] = TOLD, told.targets
-    return Field(graph, weight, given, probabilities(spread(graph, weight, given)))
+    smooth = probabilities(spread(graph, weight, given))
+    return Field(graph, weight, given, smooth, corrected(graph, first, margin, told))
 
 
 def probabilities(scores: Tensor) -> Tensor:

@@ -18,9 +18,11 @@ def worth(field: Field, closed: Tensor) -> Tensor:
     """Return how much an answer about each row would teach (n,); -1 for the rows `closed` (q,).
 
     Doubt times the root of the doubt that an answer would reach: hard and representative, as the
-    value of a sample in interactive deep clustering (NeurIPS 2024). How far an answer reaches is
-    the covariance of the Gaussian field (I - S + diag(weight))^-1 (Zhu et al. 2003); with each
-    answer the rows near it lose their doubt, which keeps the questions diverse.
+    value of a sample in interactive deep clustering (NeurIPS 2024). Doubtful is a row of which
+    either rule is unsure, or the two disagree (query by committee, Seung et al. 1992): what its
+    neighbours say and what its cluster is. How far an answer reaches is the covariance of the
+    Gaussian field (I - S + diag(weight))^-1 (Zhu et al. 2003); with each answer the rows near it
+    lose their doubt, which keeps the questions diverse.
     """
     hard = doubt(field.probs)
     hard[closed] = 0
@@ -33,7 +35,7 @@ def worth(field: Field, closed: Tensor) -> Tensor:
 def several(field: Field, closed: Tensor, count: int) -> list[int]:
     """Return up to `count` rows to ask about, the most telling first, before any is answered.
 
-    After each, its answer is taken to be what is likeliest now, and the next is chosen. Rows
+    After each, its answer is taken to be what its neighbours say, and the next is chosen. Rows
     `closed` (q,) are not asked about.
     """
     field = field._replace(weight=field.weight.clone(), given=field.given.clone())
@@ -42,10 +44,10 @@ def several(field: Field, closed: Tensor, count: int) -> list[int]:
         row = int(worth(field, closed).argmax())
         chosen.append(row)
         closed = torch.cat([closed, torch.tensor([row], device=closed.device)])
-        guess = F.one_hot(field.probs[row].argmax(), field.given.shape[1])
+        guess = F.one_hot(field.smooth[row].argmax(), field.given.shape[1])
         field.given[row], field.weight[row] = guess.to(field.given), TOLD
         scores = spread(field.graph, field.weight, field.given, scores)
-        field = field._replace(probs=probabilities(scores))
+        field = field._replace(smooth=probabilities(scores))
     return chosen
 
 

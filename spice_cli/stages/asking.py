@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from spice_cli.ops.constraints import Field, completed, corrected, told
+from spice_cli.ops.constraints import Field, completed, told
 from spice_cli.ops.questions import options, several, worth
 from spice_cli.ops.spreading import Graph
 from spice_cli.ops.spreading import graph as graph_of
@@ -85,12 +85,12 @@ class Asking:
         field, closed = self._field(), self._closed()
         value = worth(field, closed)
         row = int(value.argmax())
-        return self._question(self._probs(), row) if float(value[row]) >= 0 else None
+        return self._question(field.probs, row) if float(value[row]) >= 0 else None
 
     def questions(self, count: int) -> list[Question]:
         """Return several at once, for who does not wait for the answers."""
-        field, probs = self._field(), self._probs()
-        return [self._question(probs, row) for row in several(field, self._closed(), count)]
+        field = self._field()
+        return [self._question(field.probs, row) for row in several(field, self._closed(), count)]
 
     def answer(self, row: int, said: int | tuple[int, ...] | None) -> None:
         """Keep an answer in the run: a cluster, those that it is not, or None for passed over."""
@@ -163,11 +163,6 @@ class Asking:
         """Return what follows from the answers, for the clusters as a person knows them."""
         first = self._merged(self.new).to(self.device)
         return completed(self.graph, first, self.margin, told(self._known(), first))
-
-    def _probs(self) -> Tensor:
-        """Return what the answers so far would make of the clusters as a person knows them."""
-        first = self._merged(self.new).to(self.device)
-        return corrected(self.graph, first, self.margin, told(self._known(), first))
 
     def _merged(self, width: int) -> Tensor:
         """Return the first guesses (m, width) for the clusters as a person knows them."""

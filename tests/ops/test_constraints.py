@@ -29,8 +29,8 @@ def test_one_answer_moves_a_whole_mode() -> None:
     margin = torch.where(truth == 2, 0.1, 5.0)
     first = F.one_hot(guess, 3).float()
     links = graph(rows)
-    before = completed(links, first, margin, told({}, first)).probs.argmax(1)
-    after = completed(links, first, margin, told({45: 2}, first)).probs.argmax(1)
+    before = completed(links, first, margin, told({}, first)).smooth.argmax(1)
+    after = completed(links, first, margin, told({45: 2}, first)).smooth.argmax(1)
     assert torch.equal(before, guess)
     assert torch.equal(after, truth)
 

@@ -30,6 +30,18 @@ def test_the_first_question_is_about_what_is_hard_and_stands_for_most() -> None:
     assert int(group[worth(field, NOTHING).argmax()]) == 2
 
 
+def test_rows_whose_cluster_is_not_their_neighbours_are_asked_about_first() -> None:
+    g = torch.Generator().manual_seed(0)
+    group = torch.arange(3).repeat_interleave(40)
+    rows = F.normalize(torch.eye(8)[group] + 0.05 * torch.randn(120, 8, generator=g), dim=1)
+    cluster = group.clone()
+    cluster[[5, 50]] = 2
+    first = F.one_hot(cluster, 3).float() * 0.97 + 0.01
+    field = completed(graph(rows), first, torch.ones(120), told({}, first))
+    assert set(several(field, NOTHING, 2)) == {5, 50}
+    assert {int(group[5]), 2} <= set(options(field.probs[5]))
+
+
 def test_what_is_closed_is_worth_nothing_and_is_not_asked() -> None:
     field, _ = two_doubtful_modes()
     best = worth(field, NOTHING).argmax()[None]
