@@ -184,7 +184,7 @@ def _run_once(plan: Pipeline, path: Path, seed: int | None, *, with_report: bool
     title = f"all stages ({last.protocol}, n = {last.images:,})"
     ended: list[Shown] = [(title, ["stage", *names], rows), f"run {opened.path}"]
     present(ended)
-    told = [_report(opened)] if with_report else []
+    told = [_report(opened, plan.clusters)] if with_report else []
     if shown and all(told):
         said = [*up_to_date(plan), *shown, *ended, *told]
         remember(asked, opened, seed, with_report, scores, said)
@@ -197,13 +197,13 @@ def _emit(plan: Pipeline, scores: dict[str, dict[str, float]]) -> None:
     emit(scores if as_json else list(scores.values())[-1], as_json=as_json)
 
 
-def _report(run: "Run") -> str:
+def _report(run: "Run", clusters: int | None) -> str:
     """Write the run's report and say so; a run is no worse for a report that fails."""
     from spice_cli.stages.report import report
 
     file = run.path / "report.html"
     try:
-        report(run, file, maps=("pca",), track=Terminal())
+        report(run, file, clusters=clusters, maps=("pca",), track=Terminal())
     except SpiceError as error:
         say(f"no report: {error}")
         return ""

@@ -227,6 +227,8 @@ def test_unreadable_images_are_left_out_and_listed(spice: Spice, pictures: Path)
     result = spice(*line)
     assert "left out 1 of" in result.stderr
     assert "05.png" in result.stderr
+    assert "report" in result.stderr.splitlines()[-1]
+    assert Path("runs/pictures/report.html").is_file()
     assert "1 cannot be read, and are left out: `05.png`" in result.stderr
     assert "checked" not in spice(*line).stderr
     assert manifest(Path("runs/pictures"))["data"]["bad"] == ["05.png"]
