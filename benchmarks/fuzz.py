@@ -10,6 +10,7 @@ where anything did.
 
 import argparse
 import contextlib
+import faulthandler
 import io
 import random
 import resource
@@ -28,6 +29,8 @@ from spice_cli.errors import SpiceError
 
 SECONDS = 20
 """Of computing."""
+WAITED = 120
+"""Seconds after which a case waits for something that never comes, and everything ends."""
 ROOM = 2**30
 
 
@@ -43,6 +46,7 @@ def attempt(read: Callable[[], object]) -> tuple[str, str]:
 
     before = signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    faulthandler.dump_traceback_later(WAITED, exit=True)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             read()
@@ -54,6 +58,7 @@ def attempt(read: Callable[[], object]) -> tuple[str, str]:
     except BaseException:
         return "failed", traceback.format_exc()
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
 

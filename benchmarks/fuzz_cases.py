@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import fuzz_links, fuzz_report
+
 Read = Callable[[], object]
 Kind = Callable[[random.Random], Read]
 ODD: list[Any] = [
@@ -346,4 +348,8 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "recipe": recipes,
     "weights": weights,
     "lines": lines,
+    "links": fuzz_links.trees,
+    "run links": fuzz_links.runs,
+    "report": fuzz_report.reports,
+    "exports": fuzz_report.exports,
 }

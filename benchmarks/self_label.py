@@ -95,7 +95,8 @@ def our_views(bf16: bool) -> dict[str, Callable[[], object]]:
     images = torch.randint(0, 256, (PART, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
     backbone = resnet18(SIDE).to(memory_format=torch.channels_last).eval()
     job: Any = SimpleNamespace(
-        autocast=lambda: torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
+        autocast=lambda: torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext(),
+        device=torch.device("cpu"),
     )
     views = {
         "plain": plain,

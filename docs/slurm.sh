@@ -8,6 +8,7 @@
 #SBATCH --signal=TERM@60
 set -euo pipefail
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+# export GLOO_SOCKET_IFNAME=ib0 NCCL_SOCKET_IFNAME=ib0   # where the hosts have several networks
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun torchrun \
   --nnodes="$SLURM_NNODES" --nproc-per-node=8 --max-restarts=3 \

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from spice_cli.run.manifest import Recipe, Stage
 from spice_cli.run.store import Run
 from spice_cli.settings import data_spec, last_stage, read_recipe
 from spice_cli.stages.arrays import describe_embeddings
-from spice_cli.stages.given import Images, stored
-from spice_cli.stages.images import describe, forget
+from spice_cli.stages.given import Images, Stored, stored
+from spice_cli.stages.images import describe, forget, images_of
 from spice_cli.stages.placed import placed
 from spice_cli.track import Silent, Track
 
@@ -34,13 +35,17 @@ class Result:
     """(n, d) float32 unit rows."""
     confidence: np.ndarray
     """(n,) float32, the probability of each label."""
+    paths: tuple[str, ...] | None
+    """What each image is called; None where images have no names, as those of an array."""
+    bad: tuple[str, ...]
+    """Images that could not be read: none of the n is one of them."""
     run: Path | None
     """The run's directory; None where it was a temporary one, which is gone."""
 
 
 def cluster(
     images: Images,
-    clusters: int = 10,
+    clusters: int | Literal["auto"] = 10,
     *,
     seed: int = 0,
     method: str | None = None,
@@ -59,8 +64,8 @@ def cluster(
     Args:
         images: (n, h, w), (n, h, w, c) or (n, c, h, w), uint8 or floats in 0 to 1; or embeddings
             (n, d); or a list of image files; or what `spice run` takes: a directory, a file, the
-            name of a data set.
-        clusters: how many to find.
+            name of a data set. Files that cannot be read are left out, and are in `Result.bad`.
+        clusters: how many to find; `auto`: as `spice run --clusters auto` estimates it.
         seed: the same seed gives the same clusters on the same device.
         method: of the head, as `spice self-label --method`; default: the recipe's, else `spice`.
         backbone: as `spice pretrain --backbone`, or a network that others trained, as
@@ -85,7 +90,8 @@ def cluster(
     if unknown := [stage for stage in settings or {} if stage not in STAGES]:
         raise UsageError(f"`{unknown[0]}` is not a stage; there are {', '.join(STAGES)}")
     trained = backbone is not None and backbone.partition("/")[0] in PRETRAINED
-    plan = Plan(clusters, method, backbone, trained, settings or {}, until, minutes, device, track)
+    count = None if clusters == "auto" else clusters
+    plan = Plan(count, method, backbone, trained, settings or {}, until, minutes, device, track)
     given, end = (read_recipe(recipe), last_stage(recipe)) if recipe else ({}, None)
     if until is None and end not in (None, "self-label", "semi"):
         raise UsageError(
@@ -96,26 +102,30 @@ def cluster(
     forget()
     with _directory(run) as path:
         source = stored(images, path, size, track)
-        if source.suffix == ".npy":
-            described = describe_embeddings(source)
+        if source.file.suffix == ".npy":
+            described = describe_embeddings(source.file)
         else:
-            named = {"name": resolve(str(source)), "size": size}
+            named = {"name": resolve(str(source.file)), "size": size}
             described = describe(data_spec(data, named), track.say)
         kept = Recipe(name=recipe or "defaults", sections=given, until=end)
         opened = Run.create(path, described, kept, seed)
         opened.change(recipe=kept if recipe else None, seed=seed)
         with opened.lock():
-            last = plan.complete(opened, source)
-        return _result(opened, last, path if run is not None else None)
+            last = plan.complete(opened, source.file)
+        return _result(opened, last, source, path if run is not None else None)
 
 
-def _result(run: Run, stage: Stage, path: Path | None) -> Result:
-    found = placed(run, stage)
+def _result(run: Run, stage: Stage, source: Stored, path: Path | None) -> Result:
+    found, paths = placed(run, stage), source.paths
+    if paths is None and run.manifest.data.spec is not None:
+        paths = images_of(run, Silent().say).paths
     return Result(
         labels=found.cluster.numpy(),
         probs=run.read(stage, "probs")["probs"].float().numpy(),
         embeddings=run.read(Stage.EMBED, "embeddings")["embeddings"].float().numpy(),
         confidence=found.confidence.numpy(),
+        paths=paths,
+        bad=source.bad or run.manifest.data.bad,
         run=path,
     )
 

@@ -1,7 +1,7 @@
 """Which stages a run goes through that was started from Python, and with what settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from spice_cli.run.manifest import Recipe, Stage
 from spice_cli.run.store import Run
 from spice_cli.settings import asked, stage_config
 from spice_cli.stages.backbone import image_size
+from spice_cli.stages.count_clusters import count_clusters, summary, unevident
 from spice_cli.stages.images import images_of
 from spice_cli.stages.imports import adopt
 from spice_cli.stages.pace import Pace, pretraining
@@ -35,7 +36,8 @@ Until = Literal["self-label", "semi"]
 class Plan:
     """Which stages a run goes through, and with what."""
 
-    clusters: int
+    clusters: int | None
+    """None: estimated once there are features."""
     method: str | None
     backbone: str | None
     trained: bool
@@ -61,10 +63,24 @@ class Plan:
                 first = Stage.EMBED
         usual = Stage.SEMI if first is Stage.PRETRAIN else Stage.SELF_LABEL
         last = Stage(self.until or run.manifest.recipe.until or usual)
-        order = list(Stage)
+        order, plan = list(Stage), self
         for stage in order[order.index(first) : order.index(last) + 1]:
-            self._perform(run, stage)
+            if stage is Stage.SELF_LABEL and self.clusters is None:
+                plan = replace(self, clusters=self._counted(run))
+            plan._perform(run, stage)
         return last
+
+    def _counted(self, run: Run) -> int:
+        """Return the estimate of the number of clusters, and say it."""
+        device = choose_device(self.device)
+        found = count_clusters(
+            run, seed=run.manifest.seed, most=None, device=device, track=self.track
+        )
+        for line in summary(found):
+            self.track.say(line)
+        if not found.evident:
+            self.track.warn(unevident(found))
+        return found.taken
 
     def _perform(self, run: Run, stage: Stage) -> None:
         section = run.manifest.recipe.sections.get(stage)

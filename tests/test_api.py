@@ -216,3 +216,23 @@ def test_a_recipe_that_ends_before_there_are_clusters_is_told_so(tmp_path: Path)
     rows, _ = blobs(60)
     found = cluster(rows, 4, method="kmeans", recipe=str(recipe), until="self-label")
     assert found.labels.shape == (60,)
+
+
+def test_a_result_says_which_image_each_label_is_of(tmp_path: Path) -> None:
+    files = written(digits(), tmp_path)
+    Path(files[7]).write_bytes(b"no image")
+    ends = {"settings": TINY, "until": "self-label"}
+    listed = cluster(files, 3, **ends)
+    assert listed.paths == (*files[:7], *files[8:]) and listed.bad == (files[7],)
+    folder = cluster(tmp_path, 3, **ends)
+    assert folder.paths == tuple(sorted(Path(file).name for file in listed.paths))
+    assert folder.bad == ("7.png",)
+    assert len(folder.labels) == len(listed.labels) == 89
+    array = cluster(digits(), 3, **ends)
+    assert array.paths is None and array.bad == ()
+
+
+def test_auto_finds_the_number_of_clusters() -> None:
+    rows, _ = blobs()
+    found = cluster(rows, "auto", method="kmeans")
+    assert found.probs.shape == (300, 4)

@@ -5,7 +5,7 @@ import typer
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import DeviceOption, JsonOption, RunOption, SeedOption
 from spice_cli.commands.stage import How
-from spice_cli.console import Terminal, emit, say
+from spice_cli.console import Terminal, emit, say, warn
 
 if TYPE_CHECKING:
     from spice_cli.run.store import Run
@@ -58,14 +58,10 @@ def estimate(run: "Run", how: How, most: int | None = None) -> "Counted":
 
 
 def counted(run: "Run", how: How) -> int:
-    """Return the estimate for `--clusters auto`; no evidence of clusters is an `InvalidError`."""
-    from spice_cli.errors import InvalidError
+    """Return the number for `--clusters auto`; without evidence of clusters one to merge from."""
+    from spice_cli.stages.count_clusters import unevident
 
     found = estimate(run, how)
     if not found.evident:
-        raise InvalidError(
-            "the features show no clusters, so there is no number to go on with",
-            hint=f"name one, as in `--clusters {found.best}`, or look for more: "
-            f"spice clusters --most 100 -r {run.path}",
-        )
-    return found.best
+        warn(unevident(found))
+    return found.taken

@@ -44,16 +44,16 @@ def together(command_line: Callable[[], None]) -> None:
     from spice_cli.stages.assist import dismiss, serve
     from spice_cli.stages.group import join
 
-    group = join()
-    if group.rank:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        try:
-            with explained():
+    try:
+        with explained():
+            group = join()
+            if group.rank:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_DFL)
                 serve(group)
-        except typer.Exit as end:
-            raise SystemExit(end.exit_code) from None
-        return
+                return
+    except typer.Exit as end:
+        raise SystemExit(end.exit_code) from None
     try:
         command_line()
     except SystemExit as end:

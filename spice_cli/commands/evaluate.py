@@ -117,8 +117,7 @@ def _tables(run: "Run", found: "Evaluation") -> "list[Shown]":
     shown += [f"  {note}" for note in found.notes]
     if found.oracle:
         shown.append(_heads(found.oracle))
-    titles = ["cluster", "images", "confidence", "class", "purity"]
-    shown.append(("clusters", titles[: len(found.per_cluster[0])], found.per_cluster))
+    shown.append(_clusters(found))
     if found.table is not None and max(found.table.counts.shape) <= 20:
         rows = [
             [title, *map(str, counts)]
@@ -127,6 +126,15 @@ def _tables(run: "Run", found: "Evaluation") -> "list[Shown]":
         columns = ["", *map(str, found.table.clusters)]
         shown.append(("confusion (rows: classes, columns: clusters)", columns, rows))
     return shown
+
+
+def _clusters(found: "Evaluation") -> "Shown":
+    titles = ["cluster", "images", "confidence", "class", "purity"][: len(found.per_cluster[0])]
+    rows = found.per_cluster
+    if found.names:
+        titles.append("name")
+        rows = [[*row, found.names.get(int(row[0]), "")] for row in rows]
+    return "clusters", titles, rows
 
 
 def _heads(oracle: "Oracle") -> "Shown":

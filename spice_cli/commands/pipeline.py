@@ -34,6 +34,7 @@ def start(plan: Pipeline, path: Path | None, seed: int | None) -> "tuple[Pipelin
     else:
         force = plan.how.force
         run, found = begin_with(plan.network, plan.dataset, path, **settings, force=force)
+    _check_counted(plan, run)
     plan = replace(with_settings(plan, run), found=found)
     _check(plan, run)
     if not run.manifest.stages:
@@ -115,6 +116,21 @@ def _check(plan: Pipeline, run: "Run") -> None:
             raise UsageError(f"{clusters} clusters are more than {data.train} training images")
     if "semi" in configs:
         check_init(configs["semi"], configs["pretrain"])
+
+
+def _check_counted(plan: Pipeline, run: "Run") -> None:
+    """Check that somebody says how many clusters, before the images are looked at any further."""
+    recipe = run.manifest.recipe
+    known = plan.auto or plan.clusters or run.manifest.data.classes
+    said = "clusters" in recipe.sections.get("self-label", {}) or any(
+        text.startswith("clusters=") for text in plan.sets["self-label"]
+    )
+    stages = replace(plan, until=plan.until or recipe.until).stages
+    if "self-label" in stages and not known and not said:
+        raise UsageError(
+            "how many clusters? the data set declares no classes",
+            hint="`--clusters K`, or `--clusters auto` for an estimate",
+        )
 
 
 def _check_auto(pretrain: "Pretrain", self_label: "SelfLabel | None") -> None:

@@ -29,7 +29,7 @@ def with_settings(plan: Pipeline, run: "Run") -> Pipeline:
         run.change(recipe=recipe, dry=plan.dry)
     elif plan.recipe is None and _open(plan, run):
         recipe = Recipe(name=PLANNED, **_picked(plan, run))
-        for reason in recipe.reasons:
+        for reason in () if plan.dry else recipe.reasons:
             say(reason)
         run.change(recipe=recipe, dry=plan.dry)
     picked = recipe if recipe.name == PLANNED else None

@@ -16,6 +16,7 @@ from spice_cli.data.columns import Columns, find_columns
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import keep_decoded
 from spice_cli.data.encoded import Item
+from spice_cli.data.links import bounds, inside
 from spice_cli.data.saved import SPLITS, STATE
 from spice_cli.errors import InvalidError, MissingError
 
@@ -69,12 +70,17 @@ def _splits(root: Path) -> list[Path]:
     if not (root / SPLITS).is_file():
         return [root]
     names = _json(root / SPLITS).get("splits", [])
-    known = [name for name in names if isinstance(name, str) and (root / _plain(name)).is_dir()]
+    known = [name for name in names if isinstance(name, str) and _split(root, name)]
     if not known:
         raise MissingError(f"`{root}` holds none of the splits that its `{SPLITS}` names")
     tests = [name for name in ("test", "validation", "val") if name in known]
     chosen = ["train", tests[0]] if "train" in known and tests else [known[0]]
     return [root / name for name in chosen]
+
+
+def _split(root: Path, name: str) -> bool:
+    folder = root / _plain(name)
+    return folder.is_dir() and inside(folder, bounds(root))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -84,7 +90,8 @@ def _files(folder: Path) -> list[Path]:
         files = [folder / _plain(str(each.get("filename"))) for each in listed]
     else:
         files = sorted(folder.glob("*.arrow"))
-    missing = [file for file in files if not file.is_file()]
+    root = bounds(folder)
+    missing = [file for file in files if not file.is_file() or not inside(file, root)]
     if missing or not files:
         gone = missing[0] if missing else folder / "*.arrow"
         raise MissingError(f"`{gone}` is not there", hint="save it again with `save_to_disk`")
@@ -99,6 +106,8 @@ def _plain(name: str) -> str:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
+        if not inside(file, bounds(file.parent)):
+            raise ValueError("it is a link out of its directory")
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _corrupt(file, error) from error

@@ -1,6 +1,8 @@
 """One encoded image to RGB pixels."""
 
+import errno
 import logging
+import stat
 from io import BytesIO
 from pathlib import Path
 
@@ -28,19 +30,27 @@ def decode(source: bytes | Path, side: int) -> np.ndarray:
     The first frame counts where there are several. 16-bit grey is scaled to 8 bits. Resizing is
     Pillow's antialiased bicubic filter. Raises whatever Pillow raises on what it cannot read.
     """
-    with _open(source) as opened:
-        image = _rgb(ImageOps.exif_transpose(opened))
-    if image.size != (side, side):
-        width, height = image.size
-        short = min(width, height)
-        left, top = (width - short) // 2, (height - short) // 2
-        square = image.crop((left, top, left + short, top + short))
-        image = square.resize((side, side), Image.Resampling.BICUBIC)
-    return np.asarray(image).transpose(2, 0, 1)
+    with _open(source) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.asarray(_square(_rgb(image), side)).transpose(2, 0, 1)
 
 
 def _open(source: bytes | Path) -> Image.Image:
-    return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    if isinstance(source, bytes):
+        return Image.open(BytesIO(source), formats=FORMATS)
+    if not stat.S_ISREG(source.stat().st_mode):  # one of the others could be waited for for ever
+        raise OSError(errno.EINVAL, "is no regular file", str(source))
+    return Image.open(source, formats=FORMATS)
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    if image.size == (side, side):
+        return image
+    width, height = image.size
+    short = min(width, height)
+    left, top = (width - short) // 2, (height - short) // 2
+    square = image.crop((left, top, left + short, top + short))
+    return square.resize((side, side), Image.Resampling.BICUBIC)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -50,7 +60,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -1,9 +1,10 @@
 """The image files that a person named: files, and directories of them."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from spice_cli.data.walk import walk
+from spice_cli.data.walk import images_below
 
 
 def named_images(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
@@ -14,9 +15,9 @@ def named_images(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     for path in paths:
         if _is_dir(path):
             root = path.resolve()
-            beyond = len(str(root / "_")) - 1
-            for file in walk(root, root).images:
-                yield text(path / str(file)[beyond:]), file
+            above, beyond = str(path / "_")[:-1], len(str(root / "_")) - 1
+            for file in images_below(root, root, Counter()):
+                yield text(above + str(file)[beyond:]), file
         else:
             yield text(path), path
 
@@ -28,6 +29,6 @@ def _is_dir(path: Path) -> bool:
         return False
 
 
-def text(path: Path) -> str:
+def text(path: str | Path) -> str:
     """Spell a path as text; bytes that are none become escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode()

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from spice_cli.data.decode import dimensions
+from spice_cli.data.links import bounds, inside
 from spice_cli.data.walk import SUFFIXES
 
 LOOKED_AT = 20
@@ -25,9 +26,10 @@ def photographs(folder: Path) -> bool:
 
 
 def _images(folder: Path) -> Iterator[Path]:
+    root = bounds(folder)
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file() and inside(path, root):
             yield path
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from spice_cli.data.dataset import Say
+from spice_cli.data.links import own_files
 from spice_cli.errors import MissingError, UsageError
 
 SERIES = re.compile(r"(?P<name>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?")
@@ -42,11 +43,7 @@ def find_shards(path: Path, test: str | None, say: Say) -> tuple[list[Path], lis
 
 def parquet_files(directory: Path) -> list[Path]:
     """Return the Parquet files that lie in a directory, sorted by name."""
-    return sorted(
-        path
-        for path in directory.iterdir()
-        if path.suffix.lower() == ".parquet" and not path.name.startswith(".") and path.is_file()
-    )
+    return own_files(directory, ".parquet")
 
 
 def _train(directory: Path, files: list[Path], say: Say) -> list[Path]:

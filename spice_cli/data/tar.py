@@ -16,6 +16,7 @@ from spice_cli.config import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import keep_decoded
 from spice_cli.data.encoded import Item
+from spice_cli.data.links import own_files
 from spice_cli.data.walk import SUFFIXES
 from spice_cli.errors import InvalidError, MissingError
 
@@ -84,11 +85,7 @@ def tar(spec: DataSpec, say: Say) -> Dataset:
 
 def tars_in(directory: Path) -> list[Path]:
     """Return the tars that lie in a directory, sorted by name."""
-    return sorted(
-        path
-        for path in directory.iterdir()
-        if path.suffix.lower() == ".tar" and not path.name.startswith(".") and path.is_file()
-    )
+    return own_files(directory, ".tar")
 
 
 def _files(source: Path) -> tuple[list[Path], list[Path]]:

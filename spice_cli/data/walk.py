@@ -2,9 +2,11 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from spice_cli.data.links import bounds, inside
 from spice_cli.errors import InvalidError
 
 SUFFIXES = {
@@ -25,29 +27,38 @@ class Found:
 
 
 def walk(split: Path, root: Path) -> Found:
-    """List the image files below a directory.
+    """List the image files below a directory; errors and what is left out as in `images_below`."""
+    left = Counter[str]()
+    return Found([*images_below(split, root, left)], +left)
+
+
+def images_below(split: Path, root: Path, left: Counter[str]) -> Iterator[Path]:
+    """Yield the image files below a directory, sorted, and count in `left` what is none of them.
 
     Hidden files and directories, links to directories (so that no loop is ever entered), links that
     lead out of `root` or nowhere, and what is no regular file are left out. Raises InvalidError for
-    a directory that cannot be read.
+    a directory that cannot be read, when it is come to.
     """
-    images, left = list[Path](), Counter[str]()
-    for folder, below, files in os.walk(split, onerror=_unreadable):
-        left["hidden"] += sum(name.startswith(".") for name in (*below, *files))
-        below[:] = [name for name in below if not name.startswith(".")]
-        left["links"] += sum(Path(folder, name).is_symlink() for name in below)
-        for name in (name for name in files if not name.startswith(".")):
-            path = Path(folder, name)
-            ending = path.suffix.lower()
-            if ending not in SUFFIXES:
-                left[ending or "no ending"] += 1
-            elif path.is_symlink() and not _inside(path, root):
+    root, within = bounds(root), [iter(_entries(split))]
+    while within:
+        for entry in within[-1]:
+            if entry.name.startswith("."):
+                left["hidden"] += 1
+            elif _is(entry.is_dir):
+                if not entry.is_symlink():
+                    within.append(iter(_entries(entry.path)))
+                    break
                 left["links"] += 1
-            elif not path.is_file():
+            elif (ending := _ending(entry.name)) not in SUFFIXES:
+                left[ending or "no ending"] += 1
+            elif entry.is_symlink() and not inside(Path(entry.path), root):
+                left["links"] += 1
+            elif not _is(entry.is_file):
                 left["no regular file"] += 1
             else:
-                images.append(path)
-    return Found(sorted(images, key=lambda path: path.parts), +left)
+                yield Path(entry.path)
+        else:
+            within.pop()
 
 
 def told(left: Counter[str]) -> str:
@@ -63,12 +74,21 @@ def told(left: Counter[str]) -> str:
     return "; ".join(parts)
 
 
-def _inside(path: Path, root: Path) -> bool:
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
     try:
-        return path.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InvalidError(f"`{error.filename}` cannot be read: {error.strerror}") from error
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link to itself
         return False
 
 
-def _unreadable(error: OSError) -> None:
-    raise InvalidError(f"`{error.filename}` cannot be read: {error.strerror}") from error
+def _ending(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if stem and dot and ending else ""

@@ -1,6 +1,7 @@
 """Independent linear maps of the same features, as one matrix product."""
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,8 @@ class LinearHeads(nn.Module):
     `weight` (d, h, k) are the weights they start from; biases (h, k) start at nothing. Weights are
     float32, products are taken in `dtype`.
     """
+
+    axes: ClassVar[dict[str, int]] = {"weight": 1}
 
     def __init__(self, weight: Tensor, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ from spice_cli.heads.scan_confident import ConfidentStep
 from spice_cli.heads.scan_config import ScanConfig
 from spice_cli.heads.scan_network import Network, linear_heads, make_optimizer, plain_logits
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
+from spice_cli.ops.residence import take
 from spice_cli.ops.scan import scan_loss, selection_loss
 
 CHOSEN_BY = 5
@@ -49,7 +50,7 @@ class Scan:
         backbone = trained.backbone() if trained else None
         width = backbone.features if backbone else features
         heads = linear_heads(width, config.heads, source.clusters, generator, source.dtype)
-        self.network = Network(heads, backbone, source.dtype)
+        self.network = source.deal.keep(Network(heads, backbone, source.dtype))
         self.optimizer = make_optimizer(
             self.network.parameters(),
             own.optimizer or "sgd",
@@ -89,7 +90,8 @@ class Scan:
             "batch_size": 128 if train else 512,
             "lr": 1e-4 if train else 5.0 if own.optimizer == "sgd" else 0.01,
         }
-        return Wants(own, shared, views=not train, pixels=train or own.self_label)
+        pixels = train or own.self_label
+        return Wants(own, shared, views=not train, pixels=pixels, dealt=not pixels)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance
@@ -101,7 +103,7 @@ class Scan:
             return self.second.epoch(generator, advance)
         device, columns = self.near.device, self.near.shape[1]
         self.network.train()
-        total = torch.zeros((), device=device)
+        total = torch.zeros_like(self.network.losses)
         order = torch.randperm(len(self.near), generator=generator, device=device)
         batches = order[: self.images].view(-1, self.size)
         for rows in batches:
@@ -112,18 +114,20 @@ class Scan:
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(losses.sum())
             self.optimizer.step()
-            total += losses.detach().mean()
+            total += losses.detach()
             advance(self.size)
         logits = plain_logits(self.source, self.network, len(self.near))
-        losses = torch.stack([selection_loss(head, self.chosen_by) for head in logits])
-        if losses.min() < self.best.losses.min():
-            self.best.load_state_dict({**self.network.state_dict(), "losses": losses})
-        record = quality(logits.argmax(2), losses, self.source.clusters)
-        return {"loss": float(total / len(batches)), **record}
+        own = torch.stack([selection_loss(head, self.chosen_by) for head in logits])
+        whole = self.source.deal.whole
+        losses, before = whole(own), whole(self.best.losses)
+        if losses.min() < before.min():
+            self.best.load_state_dict({**self.network.state_dict(), "losses": own})
+        record = quality(whole(logits.argmax(2)), losses, self.source.clusters)
+        return {"loss": float(whole(total).mean() / len(batches)), **record}
 
     def result(self) -> Result:
         """Return what the best head says of all images, or after self-labelling the network."""
-        best = self.best
+        best = self.source.deal.joined(self.best)
         weight = best.heads.weight.detach().permute(1, 2, 0)
         state = {"heads.weight": weight, "heads.bias": best.heads.bias.detach()}
         if self.second:
@@ -144,4 +148,4 @@ class Scan:
         """One strong view of each row: pixels where the backbone is trained, else features."""
         if self.network.backbone is None or self.pixels is None:
             return self.source.strong(rows, generator)
-        return self.pixels.strong(self.pixels.images[rows], generator)
+        return self.pixels.strong(take(self.pixels.images, rows), generator)

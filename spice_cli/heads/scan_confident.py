@@ -15,6 +15,7 @@ from spice_cli.errors import CollapsedError
 from spice_cli.heads.scan_config import ScanConfig
 from spice_cli.heads.scan_network import BATCH, Network, autocast, classifier, make_optimizer
 from spice_cli.heads.source import Advance, Parts, Pixels, Source
+from spice_cli.ops.residence import take
 from spice_cli.ops.scan import confident_loss
 
 
@@ -24,8 +25,8 @@ class ConfidentStep:
     def __init__(self, source: Source, pixels: Pixels, own: ScanConfig) -> None:
         self.n, self.clusters, self.dtype = len(source.embeddings), source.clusters, source.dtype
         self.pixels, self.own = pixels, own.confident
-        backbone = pixels.backbone()
-        zeros = torch.zeros(backbone.features, source.clusters, device=pixels.images.device)
+        self.device, backbone = source.embeddings.device, pixels.backbone()
+        zeros = torch.zeros(backbone.features, source.clusters, device=self.device)
         self.model = classifier(backbone, zeros, zeros[0])
         self.optimizer = make_optimizer(
             self.model.parameters(),
@@ -53,14 +54,14 @@ class ConfidentStep:
 
         Raises CollapsedError if not one of them was sure enough to learn from.
         """
-        device, pixels = self.pixels.images.device, self.pixels
+        device, pixels = self.device, self.pixels
         self.model.train()
         sizes = torch.zeros(self.clusters, dtype=torch.int64, device=device)
         total = torch.zeros(2, device=device)
         order = torch.randperm(self.n, generator=generator, device=device)
         batches = order[: self.n // self.size * self.size].view(-1, self.size)
         for rows in batches:
-            part = pixels.images[rows]
+            part = take(pixels.images, rows)
             with torch.no_grad():
                 weak = self._logits(pixels.plain(part))
             strong = self._logits(pixels.strong(part, generator))
@@ -111,8 +112,8 @@ class ConfidentStep:
     def _length(self) -> Tensor:
         """Mean length () of the features of all training images."""
         self.model.eval()
-        total = torch.zeros((), device=self.pixels.images.device)
+        total = torch.zeros((), device=self.device)
         for part in torch.split(self.pixels.images[: self.n], BATCH):
-            with autocast(part.device, self.dtype):
+            with autocast(self.device, self.dtype):
                 total += self.model.backbone(self.pixels.plain(part)).norm(dim=1).sum()
         return total / self.n

@@ -24,6 +24,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from spice_cli.heads.deal import ALL, Deal
 from spice_cli.models.backbone import Backbone
 from spice_cli.ops.neighbors import nearest
 
@@ -41,18 +42,20 @@ class Pixels:
     """The images themselves, for methods that train the backbone."""
 
     images: Tensor
-    """(m, 3, h, w) uint8 of all images, training rows first."""
+    """(m, 3, h, w) uint8 of all images, training rows first; in the host's memory where the
+    device has no room for them, so that `ops/residence.py` takes rows."""
     backbone: Callable[[], Backbone]
     """Makes a copy of the pretrained backbone: on the device, channels last, evaluation mode."""
     weak: Draw
-    """uint8 images (b, 3, h, w) to pixels as the backbone takes them, channels last."""
+    """uint8 images (b, 3, h, w) from wherever they lie to pixels as the backbone takes them,
+    channels last, on its device."""
     strong: Draw
     plain: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a head may learn from: no labels, no files. All tensors are on one device."""
+    """What a head may learn from: no labels, no files. All tensors but pixels are on one device."""
 
     embeddings: Tensor
     """(n, d) float32 unit rows of the training images."""
@@ -71,6 +74,8 @@ class Source:
     """`projections` (m, p) and `probs` (m, k), if `pretrain` left them and the method wants it."""
     dtype: torch.dtype = torch.float32
     """Type of products."""
+    deal: Deal = ALL
+    """Which of its heads a method trains here, if it wants them dealt out; else all."""
     wrap: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = lambda step: step
     """Makes a step of fixed shapes that never waits for the device faster, without changing it."""
 
@@ -117,6 +122,8 @@ class Wants:
     """Whether it takes `Source.left`."""
     spaces: bool = False
     """Whether it takes `Source.spaces`."""
+    dealt: bool = False
+    """Whether its heads do not depend on one another, and it heeds `Source.deal`."""
 
 
 def plain_source(

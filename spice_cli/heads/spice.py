@@ -34,7 +34,7 @@ class Spice:
         self, source: Source, config: SelfLabel, own: SpiceConfig, generator: torch.Generator
     ) -> None:
         n, features = source.embeddings.shape
-        self.source = source
+        self.source, self.deal = source, source.deal
         self.white = whitening(source.embeddings, own.whiten) if own.whiten else None
         self.features = self._read(source.embeddings)
         self.near = self.features if self.white is None else F.normalize(self.features)
@@ -46,10 +46,11 @@ class Spice:
             own,
             generator,
             dtype=source.dtype,
+            deal=source.deal,
             wrap=source.wrap,
         )
         self.best = deepcopy(self.rounds.heads)
-        self.epochs = config.epochs
+        self.epochs, self.heads = config.epochs, config.heads
         self.images = n // self.batch * self.batch
         self.parts: Parts = {
             "heads": self.rounds.heads,
@@ -68,7 +69,7 @@ class Spice:
                 hint="fewer `--clusters`",
             )
         settled = {"batch": batch, "hidden": own.hidden or facts.features}
-        return Wants(own.model_copy(update=settled))
+        return Wants(own.model_copy(update=settled), dealt=True)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance
@@ -77,8 +78,9 @@ class Spice:
         heads, device = self.rounds.heads, self.features.device
         batches, starts = self.images // self.batch, None
         if self.rounds.sizes is not None and number == 1:
-            starts = centers(self.near, len(heads.losses), self.source.clusters, generator)
-        loss = torch.zeros((), device=device)
+            drawn = centers(self.near, self.heads, self.source.clusters, generator)
+            starts = self.deal.own(drawn)
+        loss = torch.zeros_like(heads.losses)
         for _ in range(batches):
             order = torch.randperm(len(self.near), generator=generator, device=device)
             rows = order[: self.batch]
@@ -86,15 +88,18 @@ class Spice:
             index = self.rounds.label(self.near[rows], weak, starts)
             loss += self.rounds.train(strong, index, generator) / batches
             advance(self.batch)
-        losses, probs = self.rounds.score(self.features, self.near)
-        if losses.min() < self.best.losses.min():
-            self.best.load_state_dict({**heads.state_dict(), "losses": losses})
-        return {"loss": float(loss), **quality(probs.argmax(2), losses, self.source.clusters)}
+        own, probs = self.rounds.score(self.features, self.near)
+        losses, before = map(self.deal.whole, (own, self.best.losses))
+        if losses.min() < before.min():
+            self.best.load_state_dict({**heads.state_dict(), "losses": own})
+        labels = self.deal.whole(probs.argmax(2))
+        record = quality(labels, losses, self.source.clusters)
+        return {"loss": float(self.deal.whole(loss).mean()), **record}
 
     @torch.no_grad()
     def result(self) -> Result:
         """Return the heads of the best epoch, and what the best of them says of all images."""
-        best = deepcopy(self.best)
+        best = self.deal.joined(deepcopy(self.best))
         if self.white is not None:
             best.fold(self.white.mean, self.white.matrix)
             best.dtype = torch.float32

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spice_cli.config import SelfLabel
+from spice_cli.heads.deal import ALL, Deal
 from spice_cli.heads.perceptrons import Heads
 from spice_cli.heads.spice_config import SpiceConfig
 from spice_cli.heads.spice_sizes import Sizes, by_cluster, labels_by, shares_of
@@ -19,11 +20,13 @@ from spice_cli.ops.sized_labels import Labelled
 Labels = Tensor | Labelled
 """Rows (h, k, q) for equal quotas, or rows with their labels."""
 Walk = Callable[..., Tensor]
-"""One pass: views (n, d), rows of each update (u, h, m), their labels (u, h or 1, m); loss ()."""
+"""One pass: views (n, d), rows of each update (u, h, m), their labels (u, h or 1, m); loss (h,)."""
 
 
 class Rounds:
     """The heads, their optimiser, and one labelled batch at a time.
+
+    The h heads below are those that `deal` leaves to this process.
 
     Products are taken in `dtype`, weights and all else are float32. `wrap` may make a pass faster:
     it always gets the same shapes and never waits for the device.
@@ -38,11 +41,13 @@ class Rounds:
         generator: torch.Generator,
         *,
         dtype: torch.dtype = torch.float32,
+        deal: Deal = ALL,
         wrap: Callable[[Walk], Walk] = lambda walk: walk,
     ) -> None:
         self.config, self.own = config, own
         hidden = own.hidden or features
-        self.heads = Heads(config.heads, features, hidden, clusters, generator, dtype)
+        drawn = Heads(config.heads, features, hidden, clusters, generator, dtype)
+        self.heads = deal.keep(drawn)
         self.optimizer = torch.optim.Adam(
             self.heads.parameters(),
             lr=config.lr,
@@ -51,7 +56,7 @@ class Rounds:
         )
         self.sizes = None
         if own.balance == "none":
-            self.sizes = Sizes(config.heads, clusters, generator.device)
+            self.sizes = Sizes(len(self.heads.losses), clusters, generator.device)
         self.loss = SELF_LABEL_LOSSES[own.loss]
         self.walk = wrap(self._walk)
 
@@ -77,7 +82,7 @@ class Rounds:
         """Fit the heads to the labels (h, k, q) of strong views (n, d), step 3 of Algorithm 1.
 
         Every pass walks through all pairs in a new order, `batch_size` an update, and drops the
-        rest. Returns the mean loss (), of the updates made.
+        rest. Returns each head's mean loss (h,) of the updates made.
         """
         rows, label = index if isinstance(index, Labelled) else _spread(index)
         pairs, labels = rows.T.contiguous(), label.T.contiguous()
@@ -89,21 +94,21 @@ class Rounds:
             order = order[: len(pairs) // size * size].view(-1, size)
             chosen = (each[order].transpose(1, 2) for each in (pairs, labels))
             losses.append(self.walk(inputs, *chosen))
-        return torch.stack(losses).mean()
+        return torch.stack(losses).mean(0)
 
     def _walk(self, inputs: Tensor, rows: Tensor, label: Tensor) -> Tensor:
         updates, heads, size = rows.shape
         losses = []
         for own, target in zip(rows.reshape(updates, -1), label, strict=True):
             logits = self.heads.logits(inputs.index_select(0, own).view(heads, size, -1))
-            loss = self.loss(logits, target.expand(heads, -1), self.own.temperature).mean()
+            loss = self.loss(logits, target.expand(heads, -1), self.own.temperature).mean(1)
             if self.own.entropy:
-                loss = loss - self.own.entropy * mean_entropy(logits.softmax(-1)).mean()
+                loss = loss - self.own.entropy * mean_entropy(logits.softmax(-1))
             self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss.sum() / self.config.heads)
             self.optimizer.step()
             losses.append(loss.detach())
-        return torch.stack(losses).mean()
+        return torch.stack(losses).mean(0)
 
     @torch.no_grad()
     def score(self, features: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:

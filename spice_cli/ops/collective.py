@@ -4,6 +4,7 @@ Every process calls the same functions in the same order. All raise `LostError` 
 process is gone.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,8 @@ def reaching() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise LostError(str(error).strip().splitlines()[0]) from error
+        first = str(error).strip().splitlines()[0].split(". This is typically")[0]
+        raise LostError(re.sub(r"^\[[^\]]*:\d+\]\s*", "", first)) from error
 
 
 def gather(rows: Tensor, group: ProcessGroup | None = None) -> Tensor:

@@ -21,10 +21,8 @@ def memory() -> int:
 
     The machine's, or less where its container has a limit; `SPICE_MEMORY`, in GiB, says otherwise.
     """
-    try:
-        return int(float(os.environ["SPICE_MEMORY"]) * 2**30)
-    except (KeyError, ValueError):
-        pass
+    if (said := _said("SPICE_MEMORY")) is not None:
+        return said
     found = [_machine()]
     for name in LIMITS:
         try:
@@ -32,6 +30,25 @@ def memory() -> int:
         except (OSError, ValueError):
             continue
     return min(found)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that a GPU has free, with those that torch holds there and does not use.
+
+    `SPICE_DEVICE_MEMORY`, in GiB, says otherwise.
+    """
+    if (said := _said("SPICE_DEVICE_MEMORY")) is not None:
+        return said
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free + unused)
+
+
+def _said(name: str) -> int | None:
+    try:
+        return int(float(os.environ[name]) * 2**30)
+    except (KeyError, ValueError):
+        return None
 
 
 def _machine() -> int:

@@ -29,10 +29,10 @@ def shuffled(rows: int, generator: torch.Generator, *, window: int = 0, block: i
 def window_of(pixels: Tensor, memory: int) -> tuple[int, int]:
     """Return the window and the block, in images, in which pixels (n, ...) should be shuffled.
 
-    No window (0) for what takes less than half of `memory` bytes, or lies on another device; else
-    as much as fills a quarter of it.
+    No window (0) for what takes less than half of `memory` bytes; else as much as fills a quarter
+    of it, wherever the pixels lie.
     """
     each = pixels[0].nbytes
-    if pixels.device.type != "cpu" or 2 * each * len(pixels) <= memory:
+    if 2 * each * len(pixels) <= memory:
         return 0, 1
     return max(1, memory // (4 * each)), max(1, BLOCK // each)

@@ -1,5 +1,6 @@
 """The confusion matrix as a picture."""
 
+import warnings
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +14,8 @@ def draw(table: Tensor, rows: list[str], columns: list[str], file: Path, title: 
 
     share = table / table.sum(1, keepdim=True).clamp(min=1)
     side = max(4.0, 0.45 * max(table.shape) + 1.5)
-    with rc_context({"text.parse_math": False}):  # a $ in a name is a $
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a $ in a name is a $
+        warnings.filterwarnings("ignore", "Glyph")
         figure = Figure(figsize=(side + 1, side), layout="constrained", dpi=110)
         FigureCanvasAgg(figure)
         axes = figure.add_subplot(title=title, xlabel="cluster", ylabel="class")

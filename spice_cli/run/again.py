@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from spice_cli.config import Frozen
 from spice_cli.errors import InvalidError
-from spice_cli.run.files import write_text
+from spice_cli.run.files import check_own, write_text
 from spice_cli.run.lock import LOCK
 from spice_cli.run.seal import CHECK, is_sealed, mark
 
@@ -36,6 +36,7 @@ class Again(Frozen):
     @classmethod
     def read(cls, run: Path) -> Self | None:
         """Return what is kept in a run; none where nothing is, or where it is damaged."""
+        check_own(run)
         with suppress(OSError, ValueError, RecursionError, ValidationError):
             content = json.loads((run / AGAIN).read_bytes())
             if CHECK in content and is_sealed(content):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from spice_cli.errors import InvalidError
 
+OWN = (".json", ".jsonl", ".safetensors", ".spare", ".previous", ".partial", ".lock")
+"""What the names of the files end in that a run reads again or adds to."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -44,6 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     unfinished = partial(path)
     with naming(path):
+        unfinished.unlink(missing_ok=True)
         try:
             yield unfinished
             _flush(unfinished)
@@ -53,6 +56,27 @@ def replacing(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
             raise
+
+
+def check_own(run: Path) -> None:
+    """Refuse a run directory in whose files something outside of it would be read or written.
+
+    Raises:
+        InvalidError: a file that a run has is a link, or no regular file.
+    """
+    try:
+        with os.scandir(run) as entries:
+            kept = [entry for entry in entries if entry.name.endswith(OWN)]
+    except OSError:  # who opens a file there says it
+        return
+    for entry in kept:
+        if not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False):
+            file = run / entry.name
+            what = "a link" if entry.is_symlink() else "no regular file"
+            raise InvalidError(
+                f"`{file}` is {what}: what a run reads and writes lies in it",
+                hint=f"put it aside: mv {quoted(file)} {quoted(file)}.old",
+            )
 
 
 def write_text(path: Path, text: str) -> None:

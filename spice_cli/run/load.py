@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from spice_cli.errors import InvalidError, MissingError
-from spice_cli.run.files import naming
+from spice_cli.run.files import check_own, naming
 from spice_cli.run.manifest import FORMAT, Manifest
 from spice_cli.run.seal import MANIFEST, is_sealed, recovery
 
@@ -40,9 +40,10 @@ def load_manifest(run: Path) -> Manifest:
     Raises:
         MissingError: there is none.
         InvalidError: it is gone, not JSON, of a newer format, changed since it was written, or a
-            field is wrong, named in the message.
+            field is wrong, named in the message; or a file of the run is a link (`check_own`).
     """
     path = run / MANIFEST
+    check_own(run)
     try:
         with naming(path, "read"):
             text = path.read_bytes()

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from spice_cli.errors import InvalidError
-from spice_cli.run.files import naming
+from spice_cli.run.files import check_own, naming
 
 LOCK = ".lock"
 
@@ -19,6 +19,7 @@ def holding(lock: FileLock, run: Path) -> Iterator[None]:
     Raises:
         InvalidError: another process holds it, or nothing may be written in the directory.
     """
+    check_own(run)
     with naming(run):
         try:
             lock.acquire(blocking=False)

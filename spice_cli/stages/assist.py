@@ -9,7 +9,7 @@ import torch
 
 from spice_cli.catalog import STAGES, load
 from spice_cli.config import SECTIONS
-from spice_cli.errors import MissingError, SpiceError
+from spice_cli.errors import InvalidError, MissingError, SpiceError
 from spice_cli.ops.collective import LostError
 from spice_cli.run.checkpoint import Checkpoint
 from spice_cli.run.log import Unwritten
@@ -19,6 +19,8 @@ from spice_cli.stages.computing import computing
 from spice_cli.stages.group import Group
 from spice_cli.stages.images import images_of
 from spice_cli.stages.job import Job, Work
+from spice_cli.stages.peers import SHARED, leave, named, several_hosts
+from spice_cli.stages.self_label import reads, shared
 from spice_cli.track import Silent
 
 GRACE = 5.0
@@ -29,7 +31,7 @@ def call(group: Group, job: Job, deterministic: bool = False) -> None:  # type: 
     """Have the other processes compute this job too, if it is one to share."""
     if group.world == 1 or not _shared(job):
         return
-    if job.stage is not Stage.SELECT_RELIABLE:
+    if _takes_images(job):
         images_of(job.run, job.track.say)
     job.group = group
     group.told(
@@ -42,10 +44,13 @@ def call(group: Group, job: Job, deterministic: bool = False) -> None:  # type: 
                 "device": job.device.type,
                 "precision": job.precision,
                 "key": job.checkpoint.key,
+                "inputs": _inputs(job.run, job.stage, job.config),
+                "images": _takes_images(job),
                 "deterministic": deterministic,
             }
         )
     )
+    group.meet()
 
 
 def dismiss(group: Group) -> None:
@@ -60,29 +65,44 @@ def serve(group: Group) -> None:
             _assist(group, json.loads(message))
     except LostError as error:
         time.sleep(GRACE)
-        raise MissingError(f"process {group.rank} lost another: {error}") from None
+        raise MissingError(f"{named(group.rank)} lost another: {error}") from None
     except SpiceError as error:
+        text = f"{named(group.rank)}: {error}"
+        leave(group.store, text)
         time.sleep(GRACE)
-        raise type(error)(f"process {group.rank}: {error}", hint=error.hint) from None
+        apart = several_hosts() and isinstance(error, MissingError | InvalidError)
+        raise type(error)(text, hint=SHARED if apart else error.hint) from None
 
 
 def _shared(job: Job) -> bool:  # type: ignore[type-arg]
-    """Whether a stage works with a backbone, or compares images with images."""
-    work: Work = load(STAGES[job.stage])
+    """Whether a stage works with a backbone, has several heads, or compares images with images."""
     if job.stage is Stage.SELF_LABEL:
-        return Stage.PRETRAIN in work.reads(job.config, job.run)
+        return shared(job.config, job.run)
     if job.stage is Stage.SELECT_RELIABLE:
-        shared: bool = job.config.index != "hnsw"
-        return shared
+        return bool(job.config.index != "hnsw")
     return job.stage is not Stage.ASK
+
+
+def _takes_images(job: Job) -> bool:  # type: ignore[type-arg]
+    if job.stage is Stage.SELF_LABEL:
+        return Stage.PRETRAIN in reads(job.config, job.run)
+    return job.stage is not Stage.SELECT_RELIABLE
+
+
+def _inputs(run: Run, stage: Stage, config: Any) -> dict[str, str]:
+    work: Work = load(STAGES[stage])
+    return run.inputs(*work.reads(config, run))
 
 
 def _assist(group: Group, asked: dict[str, Any]) -> None:
     run, stage = Run.open(Path(asked["run"])), Stage(asked["stage"])
+    config = SECTIONS[stage].model_validate(asked["config"])
+    if _inputs(run, stage, config) != asked["inputs"]:
+        raise InvalidError(f"what `{stage}` reads in `{run.path}` is not what the first one reads")
     job = Job(
         run=run,
         stage=stage,
-        config=SECTIONS[stage].model_validate(asked["config"]),
+        config=config,
         seed=int(asked["seed"]),
         device=group.device(torch.device(asked["device"])),
         precision=asked["precision"],
@@ -92,6 +112,9 @@ def _assist(group: Group, asked: dict[str, Any]) -> None:
         checkpoint_seconds=0.0,
         group=group,
     )
+    if asked["images"]:
+        images_of(run, job.track.say)
+    group.meet()
     work: Work = load(STAGES[stage])
     with computing(stage, job.device, bool(asked["deterministic"])):
         work.compute(job)

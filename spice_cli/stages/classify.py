@@ -8,6 +8,7 @@ from torch import Tensor
 from spice_cli.config import Semi
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.augment import plain
+from spice_cli.ops.residence import brought
 from spice_cli.stages.job import Job
 
 BATCH = 512
@@ -17,8 +18,9 @@ BATCH = 512
 def outputs(model: Classifier, images: Tensor, job: Job[Semi]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield features (b, d) and logits (b, k), float32, of plain images (n, 3, h, w) uint8."""
     for part in torch.split(images, BATCH):
+        pixels = plain(brought(part, job.device)).contiguous(memory_format=torch.channels_last)
         with job.autocast():
-            features = model.backbone(plain(part).contiguous(memory_format=torch.channels_last))
+            features = model.backbone(pixels)
             logits = model.fc(features)
         yield features, logits.float()
 

@@ -45,6 +45,11 @@ class Counted(Frozen):
         """Whether the estimate is not to be trusted much."""
         return self.largest - self.least > max(2.0, WIDE * self.best)
 
+    @property
+    def taken(self) -> int:
+        """How many to go on with: the estimate; without evidence twice that, to be merged."""
+        return self.best if self.evident else 2 * self.best
+
 
 def count_clusters(
     run: Run, *, seed: int, most: int | None, device: torch.device, track: Track
@@ -107,6 +112,15 @@ def summary(found: Counted) -> list[str]:
             "what belongs together (`spice merge --tree` shows in which order)"
         )
     return lines
+
+
+def unevident(found: Counted) -> str:
+    """Say what is done, and what to do, where the features show no number of clusters."""
+    return (
+        f"the features show no clusters, so {found.taken} are taken, twice the least unlikely "
+        "number: merge what belongs together (`spice merge --tree` shows in which order), or name "
+        "a number, as in `--clusters 12`"
+    )
 
 
 def _counted(curve: Curve, features: str, seed: int, most: int | None) -> Counted:

@@ -1,6 +1,6 @@
 """Score a run. The only stage that looks at labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from spice_cli.stages.images import images_of
 from spice_cli.stages.oracle import Oracle, consult
 from spice_cli.stages.origin import origin
 from spice_cli.stages.per_cluster import per_cluster
+from spice_cli.stages.placed import curation_of
 from spice_cli.stages.probed import Probed, probe
 from spice_cli.stages.scores import Average, Match, score
 from spice_cli.stages.truth import mark, truth
@@ -58,6 +59,8 @@ class Evaluation:
     """Names of the classes, the rows of the table."""
     per_cluster: list[list[str]]
     """Cluster, size, mean confidence, and with truth its most frequent class and purity."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Of the clusters that a person gave one."""
     label_free: dict[str, float] = field(default_factory=dict)
     """Scores that no label went into; without truth `scores` has the silhouette too."""
     labels: str | None = None
@@ -127,6 +130,7 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         table=table,
         titles=titles,
         per_cluster=cells,
+        names={} if choices.as_found else curation_of(run, stage, choices.clusters).names,
         label_free=free,
         labels=None if labels is None or choices.labels is None else mark(labels),
         oracle=oracle,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spice_cli.config import Strong, Weak
 from spice_cli.ops.augment import plain, strong, weak
+from spice_cli.ops.residence import brought
 from spice_cli.stages.job import Job
 from spice_cli.track import Bar
 
@@ -29,8 +30,8 @@ def features(
 ) -> Tensor:
     """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8, in `out`."""
     at = 0
-    for part in torch.split(images, fitting(batch_size, images)):
-        pixels = view(part).contiguous(memory_format=torch.channels_last)
+    for part in torch.split(images, fitting(batch_size, images, job.device)):
+        pixels = view(brought(part, job.device)).contiguous(memory_format=torch.channels_last)
         with job.autocast():
             pooled = backbone(pixels)
         rows = F.normalize(pooled.float())
@@ -42,12 +43,13 @@ def features(
     return torch.empty(0) if out is None else out
 
 
-def fitting(batch_size: int, images: Tensor) -> int:
+def fitting(batch_size: int, images: Tensor, device: torch.device | None = None) -> int:
     """Return how many images (., c, h, w) at a time: on a CPU no more than its caches are good for.
 
-    At 224 pixels 16 images at a time embed up to twice as fast as 32 and more.
+    At 224 pixels 16 images at a time embed up to twice as fast as 32 and more. No `device` is
+    that of the images.
     """
-    if images.device.type != "cpu":
+    if (device or images.device).type != "cpu":
         return batch_size
     return max(1, min(batch_size, PIXELS // (images.shape[-2] * images.shape[-1])))
 

@@ -16,16 +16,21 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch._C._distributed_c10d import PrefixStore
-from torch.distributed import ProcessGroup
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed import ProcessGroup, distributed_c10d
 from torch.distributed.rendezvous import rendezvous
 
-from spice_cli.errors import UsageError
+from spice_cli.errors import MissingError, UsageError
+from spice_cli.heads.deal import Deal
 from spice_cli.models.backbone import Backbone
 from spice_cli.models.shared_batch_norm import share_batch_norm
-from spice_cli.ops.collective import alike, gather, summed, told
+from spice_cli.ops.collective import LostError, alike, gather, gathered, reaching, summed, told
+from spice_cli.stages.keepalive import keep_alive
+from spice_cli.stages.peers import JOINING, introduce, named
 
 Render = Callable[[Tensor], Tensor]
+CONNECTING = timedelta(seconds=45)
+"""How long processes that have all started take at most to reach one another."""
 PATIENCE = timedelta(days=100)
 """How long a process waits for the first one's next stage; the launcher ends it if that dies."""
 
@@ -38,6 +43,7 @@ class Group:
     world: int = 1
     control: ProcessGroup | None = None
     parts: dict[int, ProcessGroup | None] = field(default_factory=dict)
+    store: Store | None = None
 
     def share(self, module: nn.Module, render: Render | None = None) -> None:
         """Deal the work of every `Backbone` in `module` out, from now on, with its gradients.
@@ -60,6 +66,10 @@ class Group:
     def rows(self, n: int, device: torch.device) -> Tensor | None:
         """Return which of n rows are this process's (m,) int64; none where there is one process."""
         return None if self.world == 1 else torch.arange(self.rank, n, self.world, device=device)
+
+    def deal(self, heads: int) -> Deal:
+        """Return which of so many independent heads this process trains."""
+        return Deal(heads, self.rank, self.world, lambda rows: gathered(rows, self.world))
 
     def sum(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over processes."""
@@ -117,6 +127,11 @@ class Group:
     def told(self, text: str) -> str:
         """Return what the first process passes."""
         return text if self.world == 1 else told(text, self.control)
+
+    def meet(self) -> None:
+        """Wait until all processes are here, as long as that takes a host that reads its images."""
+        if self.world > 1:
+            summed([torch.zeros(())], self.control)
 
     def _group_of(self, parts: int) -> ProcessGroup | None:
         """Return the processes that hold one part of `parts` with this one; none: all."""
@@ -200,18 +215,37 @@ def join() -> Group:
     On one host a restarted attempt meets in the same store as the one before it, some versions of
     torch forgetting to tell them apart; so their keys are. For several hosts, whose counts of
     restarts may differ, see docs/devices.md.
+
+    Raises:
+        MissingError: another process cannot be reached.
+        UsageError: another process was started otherwise than the first.
     """
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(_local() % torch.cuda.device_count())
-    store, rank, world = next(rendezvous("env://"))
+    try:
+        with reaching():
+            return _met(on_gpu)
+    except LostError as error:
+        raise MissingError(
+            f"{named(int(os.environ['RANK']))} could not reach the others: {error}",
+            hint="on several hosts, name the network between them: `GLOO_SOCKET_IFNAME=eth0`"
+            + (" and `NCCL_SOCKET_IFNAME=eth0`" if on_gpu else ""),
+        ) from None
+
+
+def _met(on_gpu: bool) -> Group:
+    store, rank, world = next(rendezvous("env://", timeout=JOINING))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"attempt-{attempt}", store)
+    introduce(store, rank, world)
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=CONNECTING)
+    change = getattr(distributed_c10d, "set_timeout", None) or distributed_c10d._set_pg_timeout
+    change(dist.default_pg_timeout)
     control = _new_group(backend="gloo", timeout=PATIENCE)
-    group = Group(rank, world, control)
+    group = Group(rank, world, control, store=store)
     _joined.append(group)
     return group
 
@@ -223,6 +257,7 @@ def restarted() -> bool:
 
 def _new_group(ranks: list[int] | None = None, **settings: Any) -> ProcessGroup | None:
     made = dist.new_group(ranks, **settings)
+    keep_alive()
     return made if isinstance(made, ProcessGroup) else None
 
 

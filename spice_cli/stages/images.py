@@ -9,6 +9,8 @@ from spice_cli.config import DataSpec
 from spice_cli.data.dataset import Dataset, fingerprint
 from spice_cli.data.load import load
 from spice_cli.errors import InvalidError, MissingError
+from spice_cli.ops.hardware import free_memory
+from spice_cli.ops.residence import fits
 from spice_cli.run.manifest import Data
 from spice_cli.run.store import Run
 
@@ -72,9 +74,26 @@ def pretraining_images(
 ) -> tuple[Tensor, Tensor]:
     """Return the images (u + train) that pretraining sees, and those (n) that every stage sees.
 
-    Both are uint8 (., 3, h, w) views of one tensor on the device: the u unlabelled images, the
-    training images, then the test images. Errors as in `images_of`.
+    Both are uint8 (., 3, h, w) views of one tensor, on the device if they fit: the u unlabelled
+    images, the training images, then the test images. Errors as in `images_of`.
     """
     data = images_of(run, say)
-    pixels = data.everything.to(device)
+    pixels = settled(data.everything, device, say)
     return pixels[: data.unlabelled + data.train], pixels[data.unlabelled :]
+
+
+def settled(images: Tensor, device: torch.device, say: Callable[[str], None]) -> Tensor:
+    """Return images (n, 3, h, w) on the device; where they are, if it has not twice the room.
+
+    What reads them takes batches by `ops/residence.py`, which knows both.
+    """
+    if device.type == "cpu":
+        return images.to(device)
+    free = free_memory(device)
+    if fits(images.nbytes, free):
+        return images.to(device)
+    say(
+        f"the images, {images.nbytes / 2**30:.2f} GiB, stay in memory and come batch by batch: "
+        f"{device} has {free / 2**30:.2f} GiB free"
+    )
+    return images

@@ -1,6 +1,7 @@
 """What a stage is given: its run, its config, and where and how it computes."""
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,20 +11,21 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import JsonValue
-from torch import Tensor, nn
+from torch import Tensor
 
 from spice_cli.config import Compile, Frozen
-from spice_cli.errors import CollapsedError
-from spice_cli.run.checkpoint import Checkpoint, pack_optimizer, unpack_optimizer
+from spice_cli.errors import CollapsedError, InvalidError
+from spice_cli.heads.deal import ALL, Deal
+from spice_cli.run.checkpoint import Checkpoint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.group import ALONE, Group
-from spice_cli.stages.images import images_of
+from spice_cli.stages.images import images_of, settled
+from spice_cli.stages.parts import Parts, pack, unpack
 from spice_cli.track import Track
 
 C = TypeVar("C", bound=Frozen)
-Parts = Mapping[str, nn.Module | torch.optim.Optimizer]
 
 
 @dataclass
@@ -75,46 +77,45 @@ class Job(Generic[C]):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def images(self) -> Tensor:
-        """Return all images of the run (n, 3, h, w) uint8 on the device."""
-        return images_of(self.run, self.track.say).images.to(self.device)
+        """Return all images of the run (n, 3, h, w) uint8, on the device if they fit."""
+        return settled(images_of(self.run, self.track.say).images, self.device, self.track.say)
 
-    def resume(self, parts: Parts) -> int:
+    def resume(self, parts: Parts, deal: Deal = ALL) -> int:
         """Load the parts from the checkpoint, if there is one; return the epochs already done."""
         found = self.checkpoint.load() if self.group.rank == 0 else None
-        if self.group.told("found" if found else "") and self.group.rank > 0:
+        if (told := self.group.told(_mark(found))) and self.group.rank > 0:
             found = self.checkpoint.load()
+            if _mark(found) != told:
+                raise InvalidError(
+                    f"`{self.checkpoint.path}` is not the checkpoint that the first process sees"
+                )
         if found is None:
             if self.checkpoint.other:
                 self.track.say(f"`{self.stage}` starts anew: its checkpoint is of other settings")
             self.log.clear()
             return 0
         tensors, meta = found
-        for name, part in parts.items():
-            prefix = f"{name}/"
-            own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-            if isinstance(part, nn.Module):
-                part.load_state_dict(own)
-            else:
-                unpack_optimizer(part, own)
+        unpack(parts, tensors, deal)
         epoch = int(str(meta["epoch"]))
         self.before = float(str(meta["seconds"]))
         self.log.rewind(epoch)
         self.track.say(f"`{self.stage}` goes on after epoch {epoch}")
         return epoch
 
-    def save(self, epoch: int, parts: Parts) -> None:
-        """Bring the parts to the same bits in all processes, and checkpoint them if it is time."""
-        self.group.settle(parts)
-        if self.group.rank > 0:
+    def save(self, epoch: int, parts: Parts, deal: Deal = ALL) -> None:
+        """Bring the parts to the same bits in all processes, and checkpoint them if it is time.
+
+        Heads that are dealt out are put together for it: a checkpoint holds them all.
+        """
+        if deal.world == 1:
+            self.group.settle(parts)
+        due = time.monotonic() - self.saved >= self.checkpoint_seconds
+        if not self.group.told("due" if due else ""):
             return
-        if time.monotonic() - self.saved < self.checkpoint_seconds:
-            return
-        tensors: dict[str, Tensor] = {}
-        for name, part in parts.items():
-            state = part.state_dict() if isinstance(part, nn.Module) else pack_optimizer(part)
-            tensors |= {f"{name}/{key}": value for key, value in state.items()}
-        self.checkpoint.save(tensors, {"epoch": epoch, "seconds": self.seconds})
-        self.saved = time.monotonic()
+        tensors = pack(parts, deal)
+        if self.group.rank == 0:
+            self.checkpoint.save(tensors, {"epoch": epoch, "seconds": self.seconds})
+            self.saved = time.monotonic()
 
     def note(self, record: Mapping[str, JsonValue]) -> None:
         """Log an epoch; stop if one of its numbers is no number any more."""
@@ -140,6 +141,11 @@ class Work:
     """The stages it reads under a config, in this run."""
     resolve: Callable[[Any, Run], Any] = lambda config, run: config
     """Fill in what a config leaves to the run."""
+
+
+def _mark(found: tuple[object, Mapping[str, JsonValue]] | None) -> str:
+    """Return what tells a checkpoint from others; nothing where there is none."""
+    return json.dumps(found[1], sort_keys=True) if found else ""
 
 
 def check_shares(stage: Stage, counts: Tensor, *, hint: str, limit: float = 0.9) -> None:

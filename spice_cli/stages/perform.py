@@ -21,6 +21,7 @@ from spice_cli.stages.computing import computing
 from spice_cli.stages.group import current, restarted
 from spice_cli.stages.images import spec_of
 from spice_cli.stages.job import Job, Work, setting
+from spice_cli.stages.peers import reason
 from spice_cli.track import Track
 
 
@@ -88,9 +89,9 @@ def perform(
         with computing(stage, device, deterministic):
             call(group, job, deterministic)
             tensors = work.compute(job)
-    except LostError:
+    except LostError as error:
         raise MissingError(
-            f"`{stage}` lost a process that computed with it",
+            f"`{stage}` lost a process that computed with it: {reason(group.store) or error}",
             hint="what it said itself stands above; the same command goes on where it can",
         ) from None
     except torch.OutOfMemoryError:

@@ -17,8 +17,9 @@ from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build
 from spice_cli.stages.compiled import compiled
 from spice_cli.stages.images import pretraining_images
-from spice_cli.stages.job import Job, Parts, Work
+from spice_cli.stages.job import Job, Work
 from spice_cli.stages.optimizers import optimizers, schedule
+from spice_cli.stages.parts import Parts
 from spice_cli.stages.rendering import Views
 from spice_cli.stages.rows import embedder
 

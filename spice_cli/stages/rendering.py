@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spice_cli.config import Views as Config
 from spice_cli.ops.augment import draw_contrastive
+from spice_cli.ops.residence import take
 
 
 class Views:
@@ -31,5 +32,5 @@ class Views:
         """
         which = numbers.flatten()
         whole = len(which) == len(self.rows)
-        pixels = self.view(self.images[self.rows[which]], None if whole else which)
+        pixels = self.view(take(self.images, self.rows[which]), None if whole else which)
         return pixels.contiguous(memory_format=torch.channels_last)

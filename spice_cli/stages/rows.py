@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spice_cli.methods.plan import Embed
 from spice_cli.ops.augment import plain
+from spice_cli.ops.residence import brought
 from spice_cli.stages.job import Job
 
 
@@ -31,7 +32,9 @@ def embedder(
         method.eval()
         with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
             for part in torch.split(images, batch):
-                pixels = plain(part).contiguous(memory_format=torch.channels_last)
+                pixels = plain(brought(part, job.device)).contiguous(
+                    memory_format=torch.channels_last
+                )
                 with job.autocast():
                     parts.append(of(pixels).float())
         method.train(training)

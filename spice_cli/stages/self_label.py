@@ -19,7 +19,8 @@ from spice_cli.stages.spaces import resolve_spaces
 from spice_cli.stages.views import choose_views
 
 PATIENCE = 3
-"""Epochs before a head that puts nearly everything into one cluster ends the stage."""
+"""A head that puts nearly everything into one cluster ends the stage after these epochs and half of
+all: some heads are undecided for that long, and then part."""
 
 
 def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
@@ -29,7 +30,7 @@ def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
     wants = _wants(kind, config, clusters, job.run)
     source = source_of(job, wants)
     head = kind(source, config, wants.settings, job.generator("initialisation"))
-    done = job.resume(head.parts)
+    done = job.resume(head.parts, source.deal)
     total = head.epochs * head.images
     with job.track.bar("self-label", total, done=done * head.images) as bar:
         for epoch in range(done + 1, head.epochs + 1):
@@ -48,9 +49,9 @@ def compute(job: Job[SelfLabel]) -> dict[str, Tensor]:
                 f"epoch {epoch}/{head.epochs}  loss {record['loss']:.4f}",
                 f"{_selection(record)}{speed:,.0f} images/s",
             )
-            if epoch > PATIENCE and "largest_share" in record:
+            if epoch > max(PATIENCE, head.epochs // 2) and "largest_share" in record:
                 check_share(job.stage, record["largest_share"], clusters, hint=_advice(kind))
-            job.save(epoch, head.parts)
+            job.save(epoch, head.parts, source.deal)
     result: Result = head.result()
     _count_clusters(job, result.probs[: len(source.embeddings)])
     return {**result.state, "losses": result.losses, "probs": result.probs}
@@ -92,6 +93,12 @@ def reads(config: SelfLabel, run: Run) -> tuple[Stage, ...]:
     wants = _wants(load(HEADS[config.method]), config, config.clusters or 0, run)
     backbone = wants.pixels or wants.left or (wants.views and config.views == "live")
     return (Stage.PRETRAIN, Stage.EMBED) if backbone else (Stage.EMBED,)
+
+
+def shared(config: SelfLabel, run: Run) -> bool:
+    """Whether there is something to deal out to several processes: a backbone's work, or heads."""
+    wants = _wants(load(HEADS[config.method]), config, config.clusters or 0, run)
+    return Stage.PRETRAIN in reads(config, run) or (wants.dealt and config.heads > 1)
 
 
 def _wants(kind: Any, config: SelfLabel, clusters: int, run: Run) -> Wants:

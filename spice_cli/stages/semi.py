@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spice_cli.catalog import SEMI, load
 from spice_cli.config import Pretrain, Semi
+from spice_cli.ops.residence import picked
 from spice_cli.ops.schedule import semi_steps
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
@@ -17,7 +18,8 @@ from spice_cli.stages.backbone import pretrain_config
 from spice_cli.stages.classify import predict
 from spice_cli.stages.compiled import compiled
 from spice_cli.stages.images import pretraining_images
-from spice_cli.stages.job import Job, Parts, Work, check_shares, setting
+from spice_cli.stages.job import Job, Work, check_shares, setting
+from spice_cli.stages.parts import Parts
 from spice_cli.stages.renewal import Labels, renew, renewal_rounds
 from spice_cli.stages.semi_start import check_start, parameter_groups, starting_model
 from spice_cli.stages.semi_step import Step
@@ -43,7 +45,7 @@ def compute(job: Job[Semi]) -> dict[str, Tensor]:
     with job.seeded():
         width = (model.fc.in_features,) if reads_features(kind) else ()
         method = kind(clusters, kind.Config.model_validate(config.settings), *width).to(device)
-    watched = train[_some(len(train), job.generator("watched"))]
+    watched = picked(train, _some(len(train), job.generator("watched")))
     settled = Settled(len(watched), share=config.stop, patience=config.patience).to(device)
     optimizer = torch.optim.SGD(
         parameter_groups([model, method], config.weight_decay),

@@ -7,9 +7,11 @@ from spice_cli.config import Pretrain, Semi
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.distill import linear_student
+from spice_cli.ops.residence import picked
 from spice_cli.run.manifest import Stage
 from spice_cli.stages.backbone import build, fill, image_size, pretrain_config, restore
 from spice_cli.stages.classify import outputs
+from spice_cli.stages.images import images_of
 from spice_cli.stages.job import Job, setting
 
 STUDIED = 20_000
@@ -79,7 +81,8 @@ def _with_head(job: Job[Semi], named: int) -> Classifier:
         return model
     train = job.run.manifest.data.train
     rows = torch.randperm(train, generator=job.generator("head"), device=job.device)[:STUDIED]
-    features = torch.cat([each for each, _ in outputs(model, job.images()[rows], job)])
+    images = picked(images_of(job.run, job.track.say).images, rows)
+    features = torch.cat([each for each, _ in outputs(model, images, job)])
     weight, bias = linear_student(features, left["probs"].to(job.device)[rows].float())
     model.fc.load_state_dict({"weight": weight, "bias": bias})
     return model

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from spice_cli.config import Semi
 from spice_cli.models.classifier import Classifier
+from spice_cli.ops.residence import take
 from spice_cli.ops.schedule import cosine_7_16, ema_decay
 from spice_cli.semi.average import follower
 from spice_cli.semi.method import reads_features
@@ -64,12 +65,12 @@ class Step:
 
     def rehearse(self) -> Tensor:
         """Return a scalar that depends on the outputs for a batch like those to come."""
-        rows = torch.zeros(self.images, dtype=torch.long, device=self.pool.device)
+        rows = torch.zeros(self.images, dtype=torch.long, device=self.job.device)
         return self._outputs(rows, self.job.generator("rehearsal"))[1].mean()
 
     def _outputs(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Features and logits of weak views of all rows, then strong ones of the unlabelled."""
-        config, part = self.job.config, self.pool[rows]
+        config, part = self.job.config, take(self.pool, rows)
         weak = weak_view(config.weak, generator)(part)
         strong = strong_view(config.strong, generator)(part[self.labelled :])
         pixels = torch.cat([weak, strong]).contiguous(memory_format=torch.channels_last)

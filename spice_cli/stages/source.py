@@ -1,14 +1,17 @@
 """What a clustering head learns from, out of what `embed` and `pretrain` left."""
 
 from copy import deepcopy
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from spice_cli.config import SelfLabel
+from spice_cli.heads.deal import ALL
 from spice_cli.heads.source import Draw, Facts, PairOfViews, Pixels, Source, Wants, plain_source
 from spice_cli.models.backbone import Backbone
 from spice_cli.ops.augment import plain
+from spice_cli.ops.residence import brought
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
@@ -27,7 +30,7 @@ def source_of(job: Job[SelfLabel], wants: Wants) -> Source:
     config, data = job.config, job.run.manifest.data
     stored = {k: v.to(job.device) for k, v in job.run.read(Stage.EMBED).items()}
     kind = config.views if wants.views else "plain"
-    pixels = None
+    here, pixels = partial(brought, device=job.device), None
     if wants.pixels or kind == "live":
         images, backbone = job.images(), restore(job.run, job.device)
         weak, strong = live_views(_shared(backbone, job), images, job)
@@ -37,9 +40,11 @@ def source_of(job: Job[SelfLabel], wants: Wants) -> Source:
         pixels = Pixels(
             images,
             lambda: _shared(backbone, job),
-            weak=lambda batch, generator: _last(weak_view(config.weak, generator)(batch)),
-            strong=lambda batch, generator: _last(strong_view(config.strong, generator)(batch)),
-            plain=lambda batch: _last(plain(batch)),
+            weak=lambda batch, generator: _last(weak_view(config.weak, generator)(here(batch))),
+            strong=lambda batch, generator: _last(
+                strong_view(config.strong, generator)(here(batch))
+            ),
+            plain=lambda batch: _last(plain(here(batch))),
         )
     return plain_source(
         stored["embeddings"],
@@ -51,6 +56,7 @@ def source_of(job: Job[SelfLabel], wants: Wants) -> Source:
         pixels=pixels,
         left=_left(job) if wants.left else {},
         dtype=torch.bfloat16 if job.precision == "bf16" else torch.float32,
+        deal=job.group.deal(config.heads) if wants.dealt else ALL,
         wrap=lambda step: graphed(step, job.device, job.track.warn),
     )
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from spice_cli.config import SelfLabel
 from spice_cli.errors import UsageError
 from spice_cli.heads.source import Draw
+from spice_cli.ops.residence import picked
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.features import features, strong_view, weak_view
@@ -21,11 +22,11 @@ def live_views(backbone: nn.Module, images: Tensor, job: Job[SelfLabel]) -> tupl
 
     def weak(rows: Tensor, generator: torch.Generator) -> Tensor:
         view = weak_view(config.weak, generator)
-        return features(backbone, images[rows], view, job, batch_size=512)
+        return features(backbone, picked(images, rows), view, job, batch_size=512)
 
     def strong(rows: Tensor, generator: torch.Generator) -> Tensor:
         view = strong_view(config.strong, generator)
-        return features(backbone, images[rows], view, job, batch_size=512)
+        return features(backbone, picked(images, rows), view, job, batch_size=512)
 
     return weak, strong
 

@@ -63,11 +63,14 @@ def test_a_wide_range_is_said_with_what_to_do(spice: Spice, copied: Path) -> Non
     assert "--clusters 10" in result.stderr and "spice merge --tree" in result.stderr
 
 
-def test_no_evidence_of_clusters_is_no_number(spice: Spice, copied: Path) -> None:
+def test_without_evidence_of_clusters_too_many_are_taken_and_it_is_said(
+    spice: Spice, copied: Path
+) -> None:
     keep(copied, 5, evident=False)
     assert "no evidence of clusters" in spice("clusters", "-r", copied).stderr
-    failed = spice("self-label", "-r", copied, "-k", "auto", code=4)
-    assert "the features show no clusters" in failed.stderr
+    told = spice("self-label", "-r", copied, "-k", "auto", "--set", "epochs=1").stderr
+    assert "the features show no clusters" in told and "spice merge --tree" in told
+    assert manifest(copied)["stages"]["self-label"]["config"]["clusters"] == 10
 
 
 def test_an_estimate_of_other_features_is_not_used(spice: Spice, copied: Path) -> None:

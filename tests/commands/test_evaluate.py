@@ -287,3 +287,15 @@ def test_the_silhouette_is_scikit_learns_on_runs_without_labels(
     expected = metrics.silhouette_score(embeddings.numpy(), guess.numpy(), metric="cosine")
     euclidean = metrics.silhouette_score(embeddings.numpy(), guess.numpy())
     assert min(abs(found["silhouette"] - expected), abs(found["silhouette"] - euclidean)) < 1e-4
+
+
+def test_names_that_a_person_gave_stand_in_the_table_of_clusters(
+    spice: Spice, copied: Path
+) -> None:
+    assert "  name" not in spice("evaluate", "-r", copied).stderr
+    spice("name", 1, "round ones", "-r", copied)
+    told = spice("evaluate", "-r", copied).stderr
+    row = next(line for line in told.splitlines() if line.endswith("round ones"))
+    assert row.split()[0] == "1"
+    assert "round ones" not in spice("evaluate", "-r", copied, "--as-found").stderr
+    assert "round ones" not in spice("evaluate", "-r", copied, "--stage", "embed").stderr

@@ -41,9 +41,21 @@ def test_a_dry_run_shows_stages_and_settings_with_reasons_and_writes_nothing(
         ["self-label", "to do"],
     ]
     assert all(float(low) <= float(high) for _, _, low, high in lines)
-    assert "batches of 16 are at most a quarter" in result.stderr
+    assert result.stderr.count("batches of 16 are at most a quarter") == 1
     assert "too few to train a network on" in result.stderr
     assert "memory up to" in result.stderr
+
+
+def test_a_number_of_clusters_that_nobody_says_is_asked_for_before_settings_are_picked(
+    spice: Spice, folder: Path, tmp_path: Path
+) -> None:
+    failed = spice("run", folder, code=2)
+    assert "how many clusters?" in failed.stderr and "--clusters auto" in failed.stderr
+    assert "settings for" not in failed.stderr
+    ends = tmp_path / "ends.toml"
+    ends.write_text('until = "embed"\n[pretrain]\nepochs = 1\nbatch_size = 16\n')
+    for enough in (("--recipe", ends), ("--set", "self-label.clusters=3")):
+        spice("run", folder, *enough, "--dry-run")
 
 
 def test_a_dry_run_as_json_has_the_sections_and_the_range(spice: Spice, folder: Path) -> None:

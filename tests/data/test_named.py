@@ -16,6 +16,16 @@ def test_directories_give_their_images_sorted_and_files_are_taken_as_they_are(
     assert [file.exists() for _, file in found] == [True, True, True, False]
 
 
+def test_images_come_before_all_directories_were_walked(tmp_path: Path) -> None:
+    for file in ("a/x.png", "b/x.png", "b.png", "b c/x.png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(b"x")
+    found = (name for name, _ in named_images([Path()]))
+    assert next(found) == "a/x.png"
+    (tmp_path / "b" / "y.png").write_bytes(b"x")
+    assert list(found) == ["b/x.png", "b/y.png", "b c/x.png", "b.png"]
+
+
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

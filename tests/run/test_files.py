@@ -1,3 +1,4 @@
+import os
 import resource
 import signal
 import subprocess
@@ -7,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from spice_cli.errors import InvalidError
-from spice_cli.run.files import naming, quoted, remove, replacing, sha256, write_text
+from spice_cli.run.files import (
+    check_own,
+    naming,
+    partial,
+    quoted,
+    remove,
+    replacing,
+    sha256,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -77,3 +87,25 @@ def test_removing_what_is_not_there_is_no_error(tmp_path: Path) -> None:
 
 def test_a_path_can_be_pasted() -> None:
     assert quoted(Path("my runs/a")) == "'my runs/a'"
+
+
+def test_a_link_in_the_place_of_a_partial_file_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("kept")
+    partial(tmp_path / "f").symlink_to(tmp_path / "secret")
+    write_text(tmp_path / "f", "new")
+    assert (tmp_path / "secret").read_text() == "kept"
+    assert not (tmp_path / "f").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["run.json", "embed.safetensors", "embed.jsonl", ".lock"])
+def test_what_a_run_reads_or_adds_to_may_not_be_a_link_or_a_pipe(tmp_path: Path, name: str) -> None:
+    check_own(tmp_path)
+    (tmp_path / "images").symlink_to("/")
+    check_own(tmp_path)
+    (tmp_path / name).symlink_to("elsewhere")
+    with pytest.raises(InvalidError, match=f"{name}` is a link"):
+        check_own(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InvalidError, match=f"{name}` is no regular file"):
+        check_own(tmp_path)

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from spice_cli.config import DataSpec, Embed
-from spice_cli.errors import CollapsedError
+from spice_cli.errors import CollapsedError, InvalidError
 from spice_cli.run.checkpoint import Checkpoint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Data, Recipe, Stage
 from spice_cli.run.store import Run
+from spice_cli.stages.group import Group
 from spice_cli.stages.job import Job, check_shares
 from spice_cli.track import Silent
 
@@ -107,3 +108,26 @@ def test_resuming_brings_back_weights_moments_time_and_log(tmp_path: Path) -> No
     assert later.seconds > 50
     assert len(later.log.path.read_text().splitlines()) == 2
     assert later.track.said == ["`semi` goes on after epoch 2"]  # type: ignore[attr-defined]
+
+
+class Second(Group):
+    """The second of two processes, whose first one goes on after epoch 2."""
+
+    def told(self, text: str) -> str:
+        return json.dumps({"epoch": 2, "seconds": 1.0})
+
+
+@pytest.mark.parametrize("epoch", [None, 1, 2])
+def test_a_process_goes_on_only_from_the_first_ones_checkpoint(
+    tmp_path: Path, epoch: int | None
+) -> None:
+    job = make(tmp_path, group=Second(rank=1, world=2))
+    layer = torch.nn.Linear(2, 2)
+    if epoch is not None:
+        state = {f"layer/{name}": value for name, value in layer.state_dict().items()}
+        job.checkpoint.save(state, {"epoch": epoch, "seconds": 1.0})
+    if epoch == 2:
+        assert job.resume({"layer": layer}) == 2
+        return
+    with pytest.raises(InvalidError, match="is not the checkpoint that the first process sees"):
+        job.resume({"layer": layer})

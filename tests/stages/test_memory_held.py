@@ -23,7 +23,7 @@ from spice_cli.stages.features import features
 torch.set_num_threads(1)
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 shape = (130_000, 3, 32, 32)
-job = SimpleNamespace(autocast=nullcontext)
+job = SimpleNamespace(autocast=nullcontext, device=torch.device("cpu"))
 generator = torch.Generator().manual_seed(0)
 
 

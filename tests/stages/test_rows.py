@@ -8,7 +8,7 @@ from torch import nn
 from spice_cli.ops.augment import plain
 from spice_cli.stages.rows import embedder
 
-JOB = SimpleNamespace(autocast=nullcontext)
+JOB = SimpleNamespace(autocast=nullcontext, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("batch", [3, 4, 20])
