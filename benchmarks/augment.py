@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from torchvision import transforms as T
 
 from benchmarks.measure import Row, alternate
-from spice_cli.config import Strong, Views
+from spice_cli.config.views import Strong, Views
 from spice_cli.ops.augment import MEAN, STD, contrastive, strong
 from spice_cli.stages.allocator import keep_freed_memory
 

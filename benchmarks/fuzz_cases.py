@@ -131,7 +131,7 @@ def images(folder: Path) -> Kind:
     """Encoded images, some of which claim to be huge."""
     from PIL import Image
 
-    from spice_cli.config import DataSpec
+    from spice_cli.config.data import DataSpec
     from spice_cli.data.encoded import decode_all
 
     drawn = np.random.default_rng(0).integers(0, 255, (12, 9, 4), dtype=np.uint8)
@@ -176,7 +176,7 @@ def source(name: str, valid: Callable[[], list[bytes]]) -> Callable[[Path], Kind
     def kind(folder: Path) -> Kind:
         import os
 
-        from spice_cli.config import DataSpec
+        from spice_cli.config.data import DataSpec
         from spice_cli.data.load import load, resolve
 
         os.environ["SPICE_DATA"] = str(folder / "home")
@@ -252,8 +252,9 @@ def _parquet() -> list[bytes]:
 
 def recipes(folder: Path) -> Kind:
     """Recipes, and the configs that they make."""
-    from spice_cli.config import SECTIONS
-    from spice_cli.settings import data_spec, read_recipe, recipe_file, recipe_names, stage_config
+    from spice_cli.config.sections import SECTIONS
+    from spice_cli.settings.configs import data_spec, stage_config
+    from spice_cli.settings.recipes import read_recipe, recipe_file, recipe_names
 
     texts = [recipe_file(name).read_bytes() for name in recipe_names()]
 
@@ -322,7 +323,7 @@ def lines(folder: Path) -> Kind:
 def _manifest() -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    from spice_cli.config import DataSpec
+    from spice_cli.config.data import DataSpec
     from spice_cli.run.manifest import Data, Environment, Manifest, Recipe, Record, Stage
 
     where = Environment(spice="0", torch="2", python="3", device="cpu", precision="fp32")

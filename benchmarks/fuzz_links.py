@@ -46,7 +46,7 @@ def trees(folder: Path) -> Kind:
         return partial(read, root)
 
     def read(root: Path) -> None:
-        from spice_cli.config import DataSpec
+        from spice_cli.config.data import DataSpec
         from spice_cli.data.load import load, resolve
         from spice_cli.data.named import named_images
         from spice_cli.data.origin_files import origin_files
@@ -68,7 +68,7 @@ def runs(folder: Path) -> Kind:
     """Runs in which files are links; nothing outside of them may be read or changed."""
     import torch
 
-    from spice_cli.config import DataSpec
+    from spice_cli.config.data import DataSpec
     from spice_cli.run.manifest import Data, Environment, Recipe, Stage
     from spice_cli.run.store import Run
 

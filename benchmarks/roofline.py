@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import seconds
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.methods.plan import Plan
 from spice_cli.methods.simclr import SimCLR
 from spice_cli.models.resnet import resnet18

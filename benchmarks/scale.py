@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spice_cli.catalog import HEADS, SELECTIONS, load
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.source import plain_source
 from spice_cli.models.resnet import small
 from spice_cli.ops.approximate import approximate

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.measure import Row, seconds
-from spice_cli.config import Embed, SelfLabel
+from spice_cli.config.embed import Embed
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.spice_config import SpiceConfig
 from spice_cli.heads.spice_rounds import Rounds
 from spice_cli.models.resnet import resnet18
 from spice_cli.ops.augment import plain
-from spice_cli.settings import read_recipe
+from spice_cli.settings.recipes import read_recipe
 from spice_cli.stages.allocator import keep_freed_memory
 from spice_cli.stages.features import features, strong_view, weak_view
 from spice_cli.stages.perform import choose_precision

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Row, seconds
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.methods.plan import Plan
 from spice_cli.methods.simclr import SimCLR
 from spice_cli.models.resnet import resnet18

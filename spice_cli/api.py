@@ -15,7 +15,8 @@ from spice_cli.data.load import resolve
 from spice_cli.errors import UsageError
 from spice_cli.run.manifest import Recipe, Stage
 from spice_cli.run.store import Run
-from spice_cli.settings import data_spec, last_stage, read_recipe
+from spice_cli.settings.configs import data_spec
+from spice_cli.settings.recipes import last_stage, read_recipe
 from spice_cli.stages.arrays import describe_embeddings
 from spice_cli.stages.given import Images, Stored, stored
 from spice_cli.stages.images import describe, forget, images_of

@@ -7,24 +7,15 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.run.manifest import Recipe, Stage
 from spice_cli.run.store import Run
-from spice_cli.settings import asked, stage_config
-from spice_cli.stages.backbone import image_size
+from spice_cli.settings.configs import stage_config
+from spice_cli.settings.typed import asked
 from spice_cli.stages.count_clusters import count_clusters, summary, unevident
-from spice_cli.stages.images import images_of
 from spice_cli.stages.imports import adopt
-from spice_cli.stages.pace import Pace, pretraining
-from spice_cli.stages.perform import choose_device, choose_precision, perform
-from spice_cli.stages.plan_run import (
-    Choice,
-    Known,
-    choose,
-    default_minutes,
-    last_stage,
-    sections,
-)
+from spice_cli.stages.perform import choose_device, perform
+from spice_cli.stages.planned import planned
 from spice_cli.stages.pretrained import adopt_pretrained, find_pretrained
 from spice_cli.track import Track
 
@@ -105,34 +96,16 @@ class Plan:
 
     def _picked(self, run: Run) -> Recipe:
         """Return settings for the run's images, as `spice run` picks them."""
-        data, device = run.manifest.data, choose_device(self.device)
-        some = images_of(run, self.track.say).images[:: max(1, data.train // 256)]
-        known = Known(
-            images=data.train,
-            side=image_size(run),
+        recipe = planned(
+            run,
+            choose_device(self.device),
+            lambda section: stage_config("pretrain", section, {}),
+            self.track,
             clusters=self.clusters,
-            gray=bool((some[:, :1] == some).all()),
-            trained=self.trained,
             backbone=None if self.trained else self.backbone,
-            cuda=device.type == "cuda",
-            minutes=self.minutes or default_minutes(data.train),
-        )
-
-        def measure(values: dict[str, JsonValue]) -> Pace:
-            section = sections([Choice("pretrain", values, "")])["pretrain"]
-            config = stage_config("pretrain", section, {})
-            precision = choose_precision(config.precision, device)
-            return pretraining(config, known.side, device, precision, known.clusters)
-
-        choices = choose(known, measure)
-        reasons = tuple(f"{each.stage}: {each.why}" for each in choices)
-        for reason in reasons:
-            self.track.say(reason)
-        last = last_stage(known)
-        return Recipe(
-            name="planned",
-            sections=sections(choices),
-            reasons=reasons,
+            trained=self.trained,
             minutes=self.minutes,
-            until=None if last == "semi" else last,
         )
+        for reason in recipe.reasons:
+            self.track.say(reason)
+        return recipe

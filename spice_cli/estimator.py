@@ -16,7 +16,7 @@ from spice_cli.api import Result, cluster
 from spice_cli.errors import SpiceError
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.restored import head_of
+from spice_cli.stages.restored_head import head_of
 
 EPSILON = 1e-30
 BLOCK = 4096

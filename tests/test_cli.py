@@ -66,7 +66,7 @@ def test_an_expected_failure_ends_in_a_sentence_a_hint_and_its_code(
     def fail() -> Any:
         raise error("`that` is [bold]wrong", hint="spice this --like [that]")
 
-    monkeypatch.setattr("spice_cli.settings.recipe_names", fail)
+    monkeypatch.setattr("spice_cli.settings.recipes.recipe_names", fail)
     result = spice("recipes", code=code)
     assert result.stdout == ""
     expected = "error: `that` is [bold]wrong\n\nhint: spice this --like [that]\n"
@@ -77,7 +77,7 @@ def test_a_bug_keeps_its_traceback(spice: Spice, monkeypatch: pytest.MonkeyPatch
     def fail() -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("spice_cli.settings.recipe_names", fail)
+    monkeypatch.setattr("spice_cli.settings.recipes.recipe_names", fail)
     with pytest.raises(ZeroDivisionError):
         spice("recipes", code=1)
 
@@ -88,7 +88,7 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(
     def stop() -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spice_cli.settings.recipe_names", stop)
+    monkeypatch.setattr("spice_cli.settings.recipes.recipe_names", stop)
     assert "the same command, without `--force`, goes on" in spice("recipes", code=130).stderr
 
 

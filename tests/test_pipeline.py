@@ -36,7 +36,7 @@ def short(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipes = tmp_path / "recipes"
     recipes.mkdir()
     shutil.copy(tiny, recipes / "digits.toml")
-    monkeypatch.setattr("spice_cli.settings.recipe_folder", lambda: recipes)
+    monkeypatch.setattr("spice_cli.settings.recipes.recipe_folder", lambda: recipes)
 
 
 def marks(run: Path) -> dict[str, tuple[bytes, int]]:

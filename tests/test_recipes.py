@@ -4,16 +4,10 @@ import tomllib
 import pytest
 
 from spice_cli.catalog import DATASETS
-from spice_cli.config import SECTIONS
+from spice_cli.config.sections import SECTIONS
 from spice_cli.published import published
-from spice_cli.settings import (
-    CHOICES,
-    data_spec,
-    read_recipe,
-    recipe_file,
-    recipe_names,
-    stage_config,
-)
+from spice_cli.settings.configs import CHOICES, data_spec, stage_config
+from spice_cli.settings.recipes import read_recipe, recipe_file, recipe_names
 
 RECIPES = recipe_names()
 DATA = sorted(DATASETS, key=len, reverse=True)

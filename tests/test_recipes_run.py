@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from spice_cli.catalog import DATASETS
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset
-from spice_cli.settings import last_stage, read_recipe, recipe_names
+from spice_cli.settings.recipes import last_stage, read_recipe, recipe_names
 from spice_cli.stages import semi
 from spice_cli.stages.images import forget
 

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from spice_cli.config import SECTIONS
+from spice_cli.config.sections import SECTIONS
 from spice_cli.errors import InvalidError, MissingError, UsageError
-from spice_cli.settings import last_stage, read_recipe, recipe_names, stage_config
+from spice_cli.settings.configs import stage_config
+from spice_cli.settings.recipes import last_stage, read_recipe, recipe_names
 
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_defaults() -> None:

@@ -64,7 +64,7 @@ def up_to_date(plan: Pipeline) -> list[str]:
 def _asked(plan: Pipeline, path: Path, seed: int | None, with_report: bool) -> str:
     """Hash what a run is asked for, and the program; empty where it is to take in weights."""
     from spice_cli.run.again import state_of
-    from spice_cli.settings import read_recipe
+    from spice_cli.settings.recipes import read_recipe
 
     if plan.network and plan.network.weights:
         return ""

@@ -30,7 +30,8 @@ def begin(
     from spice_cli.data.load import resolve
     from spice_cli.run.manifest import Manifest, Recipe
     from spice_cli.run.store import Run
-    from spice_cli.settings import data_spec, last_stage, read_recipe, recipe_names
+    from spice_cli.settings.configs import data_spec
+    from spice_cli.settings.recipes import last_stage, read_recipe, recipe_names
     from spice_cli.stages.images import describe
 
     name = recipe or (dataset if dataset in recipe_names() else "defaults")

@@ -42,7 +42,7 @@ def together(command_line: Callable[[], None]) -> None:
         command_line()
         return
     from spice_cli.stages.assist import dismiss, serve
-    from spice_cli.stages.group import join
+    from spice_cli.stages.join import join
 
     try:
         with explained():

@@ -85,7 +85,8 @@ def _network(
     run: "Run", stage: "Stage | None", clusters: int | None, to: str, output: Path
 ) -> None:
     from spice_cli.stages.assignments import newest
-    from spice_cli.stages.export_model import exported, to_onnx, to_program
+    from spice_cli.stages.export_model import to_onnx, to_program
+    from spice_cli.stages.exported import exported
     from spice_cli.stages.placed import curation_of
 
     module, track = exported(run, stage, clusters), Terminal()

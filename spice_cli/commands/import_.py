@@ -63,7 +63,7 @@ def import_(
     """
     from spice_cli.run.manifest import Stage
     from spice_cli.run.store import Run
-    from spice_cli.settings import stage_config
+    from spice_cli.settings.configs import stage_config
     from spice_cli.stages.backbone import image_size
     from spice_cli.stages.imports import adopt_backbone
     from spice_cli.stages.weights import find, settled

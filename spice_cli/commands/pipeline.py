@@ -9,13 +9,14 @@ from spice_cli.commands.begin import begin
 from spice_cli.commands.check import look_over
 from spice_cli.commands.clusters import counted
 from spice_cli.commands.pipeline_plan import Pipeline
-from spice_cli.commands.plan import with_settings
+from spice_cli.commands.plan_settings import with_settings
 from spice_cli.commands.pretrained import adopt, begin_with
 from spice_cli.commands.stage import run_stage
 from spice_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from spice_cli.config import Pretrain, SelfLabel
+    from spice_cli.config.pretrain import Pretrain
+    from spice_cli.config.self_label import SelfLabel
     from spice_cli.run.manifest import Stage
     from spice_cli.run.store import Run
 
@@ -87,7 +88,7 @@ def by_stage(sets: list[str]) -> dict[str, list[str]]:
 
 def configs_of(plan: Pipeline, run: "Run") -> dict[str, Any]:
     """Return the config of each stage to run; all faults of one are a `UsageError`."""
-    from spice_cli.settings import stage_config
+    from spice_cli.settings.configs import stage_config
 
     sections = run.manifest.recipe.sections
     return {

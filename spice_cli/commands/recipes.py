@@ -13,7 +13,7 @@ def recipes(
     json: JsonOption = False,
 ) -> None:
     """List the recipes that come with the program, or print one."""
-    from spice_cli.settings import last_stage, read_recipe, recipe_file, recipe_names
+    from spice_cli.settings.recipes import last_stage, read_recipe, recipe_file, recipe_names
 
     if name is not None:
         text = recipe_file(name).read_text(encoding="utf-8").rstrip()

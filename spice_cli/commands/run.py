@@ -1,13 +1,11 @@
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from spice_cli.catalog import DATASETS, STAGES
-from spice_cli.commands.again import answered, remember, up_to_date
 from spice_cli.commands.begin import place
 from spice_cli.commands.devices import DevicesOption
-from spice_cli.commands.evaluate import tell
 from spice_cli.commands.family import run_family
 from spice_cli.commands.locate import RUNS, named
 from spice_cli.commands.networks import BackboneOption, WeightsOption
@@ -31,16 +29,14 @@ from spice_cli.commands.options import (
     as_count,
     one_of,
 )
-from spice_cli.commands.pipeline import by_stage, complete, scored_stages, start
+from spice_cli.commands.pipeline import by_stage, start
 from spice_cli.commands.pipeline_plan import Pipeline
 from spice_cli.commands.plan import show_plan
 from spice_cli.commands.pretrained import choose
+from spice_cli.commands.run_once import run_once
 from spice_cli.commands.stage import How
-from spice_cli.console import Shown, Terminal, emit, present, say
-from spice_cli.errors import SpiceError, UsageError
-
-if TYPE_CHECKING:
-    from spice_cli.run.store import Run
+from spice_cli.console import say
+from spice_cli.errors import UsageError
 
 
 def run(
@@ -109,7 +105,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run all stages, skipping what is up to date, and evaluate."""
-    from spice_cli.settings import read_recipe, recipe_names
+    from spice_cli.settings.recipes import read_recipe, recipe_names
 
     dataset = name
     path = named(run)
@@ -155,57 +151,6 @@ def run(
         show_plan(plan, opened, seed, seeds or 1)
         return
     if seeds is None:
-        _run_once(plan, where, seed, with_report=not no_report)
+        run_once(plan, where, seed, with_report=not no_report)
         return
     run_family(plan, path or default, range(seed or 0, (seed or 0) + seeds))
-
-
-def _run_once(plan: Pipeline, path: Path, seed: int | None, *, with_report: bool) -> None:
-    if kept := answered(plan, path, seed, with_report):
-        present(kept.shown)
-        _emit(plan, kept.scores)
-        return
-    from spice_cli.stages.evaluate import Choices, evaluate
-
-    asked = plan
-    plan, opened = start(plan, path, seed)
-    plan = complete(plan, opened, seed)
-    scores: dict[str, dict[str, float]] = {}
-    last = None
-    for stage in scored_stages(plan, opened):
-        last = evaluate(opened, Choices(stage=stage, clusters=plan.clusters), Terminal())
-        scores[stage] = last.scores
-    if last is None:
-        emit(scores if plan.how.as_json else opened.path, as_json=plan.how.as_json)
-        return
-    shown = tell(opened, last)
-    names = list(last.scores)
-    rows = [[s, *(f"{v[n]:.4f}" if n in v else "" for n in names)] for s, v in scores.items()]
-    title = f"all stages ({last.protocol}, n = {last.images:,})"
-    ended: list[Shown] = [(title, ["stage", *names], rows), f"run {opened.path}"]
-    present(ended)
-    told = [_report(opened, plan.clusters)] if with_report else []
-    if shown and all(told):
-        said = [*up_to_date(plan), *shown, *ended, *told]
-        remember(asked, opened, seed, with_report, scores, said)
-    _emit(plan, scores)
-
-
-def _emit(plan: Pipeline, scores: dict[str, dict[str, float]]) -> None:
-    """Print all scores, or as lines those of the furthest stage."""
-    as_json = plan.how.as_json
-    emit(scores if as_json else list(scores.values())[-1], as_json=as_json)
-
-
-def _report(run: "Run", clusters: int | None) -> str:
-    """Write the run's report and say so; a run is no worse for a report that fails."""
-    from spice_cli.stages.report import report
-
-    file = run.path / "report.html"
-    try:
-        report(run, file, clusters=clusters, maps=("pca",), track=Terminal())
-    except SpiceError as error:
-        say(f"no report: {error}")
-        return ""
-    say(f"report {file}")
-    return f"report {file}"

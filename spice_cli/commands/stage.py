@@ -28,7 +28,7 @@ class How:
         self, run: "Run", stage: str, flags: Mapping[str, Any], sets: Sequence[str] | None
     ) -> dict[str, Any]:
         """Return the flags of a stage, with what follows from `balance` where they do not say."""
-        from spice_cli.settings import uneven
+        from spice_cli.settings.configs import uneven
 
         given = {key: value for key, value in flags.items() if value is not None}
         if self.balance != "none":
@@ -50,7 +50,8 @@ def run_stage(
 ) -> None:
     """Bring one stage up to date, or take its output from `source`."""
     from spice_cli.run.manifest import Stage
-    from spice_cli.settings import asked, stage_config
+    from spice_cli.settings.configs import stage_config
+    from spice_cli.settings.typed import asked
     from spice_cli.stages.imports import adopt
     from spice_cli.stages.perform import choose_device, perform
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.columns import Columns, find_columns
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import keep_decoded

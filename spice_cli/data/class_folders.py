@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say
 from spice_cli.data.decoded import decode_once
 from spice_cli.data.walk import SUFFIXES

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.errors import InvalidError, UsageError
 
 Say = Callable[[str], None]

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Say, fingerprint, require_test
 from spice_cli.data.encoded import Decoded, Item, decode_all, judge
 from spice_cli.data.journal import Journal

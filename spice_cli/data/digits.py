@@ -5,7 +5,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say
 from spice_cli.data.side import fit_all
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from spice_cli.catalog import DATASETS
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Say, require_test
 from spice_cli.data.decode import decode, dimensions
 from spice_cli.data.journal import Journal

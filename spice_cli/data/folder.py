@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import decode_once
 from spice_cli.data.walk import SUFFIXES, told, walk

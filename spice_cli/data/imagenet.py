@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.class_folders import by_class, dataset, labels_of, names_in
 from spice_cli.data.dataset import Dataset, Say
 from spice_cli.data.root import root_of

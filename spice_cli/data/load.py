@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from spice_cli import catalog
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say, require_test
 from spice_cli.data.saved import saved
 from spice_cli.data.walk import SUFFIXES

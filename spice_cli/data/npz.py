@@ -9,7 +9,7 @@ import torch
 from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels, require_test
 from spice_cli.data.side import fit_all
 from spice_cli.errors import InvalidError

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spice_cli import catalog
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.root import root_of
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.columns import Columns, find_columns
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import keep_decoded

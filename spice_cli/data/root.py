@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 
 
 def home() -> Path:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import keep_decoded
 from spice_cli.data.encoded import Item

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say
 from spice_cli.data.names import CIFAR10, CIFAR100, CIFAR100_20, STL10
 from spice_cli.data.root import root_of

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field, JsonValue
 from torch import Tensor, nn
 
-from spice_cli.config import Count, Frozen, Positive, SelfLabel
+from spice_cli.config.frozen import Count, Frozen, Positive
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.apply import Cosines
 from spice_cli.heads.quality import quality
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from spice_cli.config import Count, Frozen, Positive, SelfLabel
+from spice_cli.config.frozen import Count, Frozen, Positive
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import MissingError, UsageError
 from spice_cli.heads.apply import Cosines
 from spice_cli.heads.quality import quality

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spice_cli.config import Count, Frozen, Positive, Share
+from spice_cli.config.frozen import Count, Frozen, Positive, Share
 
 Optimizer = Literal["adam", "sgd"]
 Decay = Annotated[float, Field(ge=0)]

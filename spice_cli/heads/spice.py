@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import JsonValue
 from torch import Tensor
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import UsageError
 from spice_cli.heads.apply import Chosen, perceptron
 from spice_cli.heads.quality import quality

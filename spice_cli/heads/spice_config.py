@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spice_cli.config import Count, Frozen, Positive, Variant
+from spice_cli.config.frozen import Count, Frozen, Positive, Variant
 
 Balance = Literal["equal", "none"]
 LABELLED: dict[Variant, int] = {"code": 500, "paper": 100}

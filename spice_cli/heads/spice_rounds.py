@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.deal import ALL, Deal
 from spice_cli.heads.perceptrons import Heads
 from spice_cli.heads.spice_config import SpiceConfig

@@ -20,7 +20,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.apply import Chosen, cosines, perceptron
 from spice_cli.heads.information import temi_loss
 from spice_cli.heads.linear import UnitHeads, unit_weights

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from spice_cli.config import Count, Frozen, Positive, Share
+from spice_cli.config.frozen import Count, Frozen, Positive, Share
 
 LEAST = 20
 """Updates an epoch at least: images of small sets are paired several times."""

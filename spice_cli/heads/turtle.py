@@ -25,7 +25,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import MissingError
 from spice_cli.heads.apply import Chosen, linear
 from spice_cli.heads.labelling import (

@@ -1,6 +1,6 @@
 """TURTLE's own settings, and what follows from the size of a data set."""
 
-from spice_cli.config import Count, Frozen, Positive
+from spice_cli.config.frozen import Count, Frozen, Positive
 
 
 class TurtleConfig(Frozen):

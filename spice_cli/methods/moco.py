@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from spice_cli.config import Count, Frozen, Positive
+from spice_cli.config.frozen import Count, Frozen, Positive
 from spice_cli.methods.plan import Embed, Plan
 from spice_cli.methods.projector import projector
 from spice_cli.methods.splits import check_splits

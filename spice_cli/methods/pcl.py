@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from spice_cli.config import Count, Positive, Share
+from spice_cli.config.frozen import Count, Positive, Share
 from spice_cli.errors import UsageError
 from spice_cli.methods.moco import MoCo
 from spice_cli.methods.plan import Embed, Plan

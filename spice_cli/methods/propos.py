@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from spice_cli.config import Count, Frozen, Positive, Share
+from spice_cli.config.frozen import Count, Frozen, Positive, Share
 from spice_cli.methods.plan import Embed, Plan, Rate
 from spice_cli.methods.projector import projector
 from spice_cli.methods.scattering import prototype_scattering

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spice_cli.config import Count, Frozen
+from spice_cli.config.frozen import Count, Frozen
 from spice_cli.methods.plan import Embed, Plan, Rate
 from spice_cli.methods.splits import check_splits, in_parts
 from spice_cli.models.backbone import Backbone

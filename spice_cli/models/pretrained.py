@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, JsonValue
 from torch import Tensor, nn
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.models.backbone import Backbone
 from spice_cli.ops.augment import MEAN, STD
 

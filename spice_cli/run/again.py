@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.errors import InvalidError
 from spice_cli.run.files import check_own, write_text
 from spice_cli.run.lock import LOCK

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.errors import InvalidError
 from spice_cli.run.files import naming, quoted, write_text
 from spice_cli.run.manifest import Sha256

@@ -5,7 +5,8 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
-from spice_cli.config import DataSpec, Frozen
+from spice_cli.config.data import DataSpec
+from spice_cli.config.frozen import Frozen
 
 FORMAT: Final = 1
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.errors import SpiceError
 from spice_cli.run.load import load_manifest
 from spice_cli.run.manifest import Record, Sha256, Stage

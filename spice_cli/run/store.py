@@ -1,28 +1,27 @@
 """Reading and writing a run directory. Torch is imported only where tensors are moved."""
 
-import json
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock
 from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from spice_cli.errors import InvalidError, MissingError
-from spice_cli.run import artifact, files, schema, siblings, stale
+from spice_cli.run import artifact, files, mend, schema, stale, standing
+from spice_cli.run.axes import axes
 from spice_cli.run.load import load_manifest
 from spice_cli.run.lock import LOCK, holding
 from spice_cli.run.manifest import Data, Environment, Manifest, Recipe, Record, Stage
+from spice_cli.run.same import check_same
 from spice_cli.run.seal import MANIFEST, SPARE, save_sealed
+from spice_cli.run.standing import State
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-State = Literal["done", "stale", "missing", "unfinished", "broken"]
 
 
 class Run:
@@ -47,18 +46,7 @@ class Run:
             with run.lock():
                 run._save(run.manifest)
         run = cls.open(path)
-        ours = run.manifest.data
-        if (ours.name, ours.spec) != (data.name, data.spec):
-            other = "other settings" if ours.name == data.name else f"`{ours.name}`"
-            raise InvalidError(
-                f"`{path}` is a run on {other}, not on `{data.name}` as asked for",
-                hint="choose another directory with `--run PATH`",
-            )
-        if ours.fingerprint != data.fingerprint:
-            raise InvalidError(
-                f"the images of `{data.name}` changed since the run at `{path}` was started",
-                hint="choose another directory with `--run PATH`",
-            )
+        check_same(path, run.manifest.data, data)
         return run
 
     @classmethod
@@ -90,7 +78,8 @@ class Run:
         """
         if (record := self.manifest.stages.get(stage)) is None:
             raise MissingError(
-                f"`{self.path}` has no `{stage}` yet", hint=f"spice {stage} -r {self._shown}"
+                f"`{self.path}` has no `{stage}` yet",
+                hint=f"spice {stage} -r {files.quoted(self.path)}",
             )
         return record
 
@@ -104,12 +93,12 @@ class Run:
         record = self.record(stage)
         if reason := self.stale_because(stage):
             stages = stale.to_mend(self.manifest, stage) or [stage]
-            mend = " && ".join(self.command(each) for each in stages)
-            raise InvalidError(f"`{stage}` in `{self.path}` is stale: {reason}", hint=mend)
+            hint = " && ".join(self.command(each) for each in stages)
+            raise InvalidError(f"`{stage}` in `{self.path}` is stale: {reason}", hint=hint)
         file = artifact.locate(self.path, record)
-        axes = self.axes(stage, record.inputs)
+        sizes = axes(self.manifest, stage, record.inputs)
         try:
-            return artifact.load_artifact(file, stage, record, axes=axes, names=names)
+            return artifact.load_artifact(file, stage, record, axes=sizes, names=names)
         except InvalidError as error:
             raise InvalidError(str(error), hint=self.command(stage, force=True)) from error
 
@@ -135,8 +124,8 @@ class Run:
         """
         from spice_cli.run.tensors import save, spec
 
-        axes = self.axes(stage, inputs)
-        schema.check(stage, tensors, axes=axes, imported=imported)
+        sizes = axes(self.manifest, stage, inputs)
+        schema.check(stage, tensors, axes=sizes, imported=imported)
         file = artifact.artifact_file(self.path, stage)
         with self.lock():
             artifact.settle(self.path, self.manifest)
@@ -182,79 +171,24 @@ class Run:
         hashes = {stage.value: self.record(stage).sha256 for stage in stages}
         return {"data": self.manifest.data.fingerprint, **hashes}
 
-    def axes(self, stage: Stage, inputs: Mapping[str, str]) -> dict[str, int]:
-        """Return the sizes that a stage's tensors must agree with: n, and k where it is given."""
-        data = self.manifest.data
-        if stage is not Stage.SELECT_RELIABLE:
-            return {"n": data.train + data.test}
-        source = self.manifest.stages.get(Stage.SELF_LABEL)
-        probs = source.tensors.get("probs") if source and Stage.SELF_LABEL in inputs else None
-        return {"n": data.train, **({"k": probs.shape[-1]} if probs and probs.shape else {})}
-
     def stale_because(self, stage: Stage) -> str | None:
         """Say which input of a finished stage changed since; none where it is current."""
-        if (record := self.manifest.stages.get(stage)) is None:
-            return None
-        reason = stale.stale_because(self.manifest, stage)
-        return reason or siblings.changed_because(self.path, stage, record)
+        return standing.stale_because(self.path, self.manifest, stage)
 
     def state(self, stage: Stage, *, verify: bool = False) -> State:
         """Tell how a stage stands: from the size of its file, or with `verify` from its hash."""
-        if (record := self.manifest.stages.get(stage)) is None:
-            unfinished = artifact.checkpoint_file(self.path, stage).exists()
-            return "unfinished" if unfinished else "missing"
-        file = artifact.locate(self.path, record)
-        if not file.is_file() or file.stat().st_size != record.size:
-            return "broken"
-        if verify and files.sha256(file) != record.sha256:
-            return "broken"
-        return "stale" if self.stale_because(stage) else "done"
+        return standing.state(self.path, self.manifest, stage, verify=verify)
 
     def up_to_date(
         self, stage: Stage, config: Mapping[str, Any], inputs: Mapping[str, str], seed: int
     ) -> bool:
         """Tell whether running a stage again would leave what is there, and that is intact."""
-        record = self.manifest.stages.get(stage)
-        wanted: tuple[JsonValue, ...] = (to_jsonable_python(config), dict(inputs), seed)
-        if record is None or (record.config, record.inputs, record.seed) != wanted:
-            return False
-        return self.state(stage, verify=True) == "done"
+        return standing.up_to_date(self.path, self.manifest, stage, config, inputs, seed)
 
     def command(self, stage: Stage, *, force: bool = False) -> str:
         """Spell what makes a stage anew, from what it was made of the last time."""
-        if stage is Stage.ASK:
-            return f"spice ask --apply -r {self._shown}"
-        record = self.manifest.stages.get(stage)
-        if record and (family := siblings.family_of(record)):
-            split = " --protocol split" if self.manifest.data.protocol == "split" else ""
-            where = files.quoted(self.path.parent)
-            data = shlex.quote(self.manifest.data.name)
-            seeds = f"--seeds {len(family.members)} --seed {record.seed}"
-            return f"spice run {data} {seeds}{split} -r {where}"
-        made_of = record.config.get("from") if record and record.imported else None
-        if isinstance(made_of, dict) and "flags" in made_of:
-            return f"spice embed {made_of['flags']}{' --force' if force else ''} -r {self._shown}"
-        name = made_of.get("name") if isinstance(made_of, dict) else made_of
-        source = f" --from {shlex.quote(str(name))}" if name else ""
-        asked = record.asked if record else {}
-        flags = "".join(f" --set {shlex.quote(text)}" for text in _flat(asked))
-        return f"spice {stage}{source}{flags}{' --force' if force else ''} -r {self._shown}"
-
-    @property
-    def _shown(self) -> str:
-        return files.quoted(self.path)
+        return mend.command(self.path, self.manifest, stage, force=force)
 
     def _save(self, manifest: Manifest) -> None:
         save_sealed(self.path, manifest)
         self.manifest = manifest
-
-
-def _flat(settings: Mapping[str, JsonValue], prefix: str = "") -> list[str]:
-    """Spell nested settings as `key.key=value`."""
-    out: list[str] = []
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            out += _flat(value, f"{prefix}{key}.")
-        else:
-            out.append(f"{prefix}{key}={value if isinstance(value, str) else json.dumps(value)}")
-    return out

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, JsonValue
 from torch import Tensor
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.ops.adaptive import adaptively_consistent, neighborhood
 from spice_cli.ops.reliable import Verdict
 

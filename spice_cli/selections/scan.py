@@ -10,7 +10,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from spice_cli.config import Frozen, Share
+from spice_cli.config.frozen import Frozen, Share
 from spice_cli.ops.reliable import Verdict
 
 

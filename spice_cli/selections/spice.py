@@ -1,6 +1,6 @@
 """SPICE's reliable samples: confident images whose nearest neighbours share their label.
 
-https://arxiv.org/abs/2103.09382, section 3.3; `variant` is explained in `config.py`.
+https://arxiv.org/abs/2103.09382, section 3.3; `variant` is explained in `config/frozen.py`.
 """
 
 from typing import Annotated, ClassVar, Literal, Self
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 from torch import Tensor
 
-from spice_cli.config import Frozen, Share, Variant
+from spice_cli.config.frozen import Frozen, Share, Variant
 from spice_cli.ops.reliable import Verdict, agreeing, locally_consistent
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spice_cli.config import Count, Frozen
+from spice_cli.config.frozen import Count, Frozen
 from spice_cli.ops.regions import mini_clusters, region_means
 
 HIDDEN = 64

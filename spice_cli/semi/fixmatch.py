@@ -6,7 +6,7 @@ https://arxiv.org/abs/2001.07685; equation 6 of https://arxiv.org/abs/2103.09382
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spice_cli.config import Frozen, Share
+from spice_cli.config.frozen import Frozen, Share
 
 
 class FixMatch(nn.Module):

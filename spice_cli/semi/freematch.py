@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, JsonValue
 from torch import Tensor, nn
 
-from spice_cli.config import Frozen, Share
+from spice_cli.config.frozen import Frozen, Share
 from spice_cli.semi.average import Average
 
 TINY = 1e-12

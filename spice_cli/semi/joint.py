@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from spice_cli.config import Frozen, Share
+from spice_cli.config.frozen import Frozen, Share
 from spice_cli.semi.fixmatch import taught_by_threshold
 
 

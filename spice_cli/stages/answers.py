@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run.curation import Id
 from spice_cli.run.files import naming, quoted

@@ -5,7 +5,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.errors import UsageError
 from spice_cli.ops.constraints import corrected, told
 from spice_cli.ops.spreading import NEIGHBORS

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from spice_cli.catalog import STAGES, load
-from spice_cli.config import SECTIONS
+from spice_cli.config.sections import SECTIONS
 from spice_cli.errors import InvalidError, MissingError, SpiceError
 from spice_cli.ops.collective import LostError
 from spice_cli.run.checkpoint import Checkpoint

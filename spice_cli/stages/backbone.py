@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from spice_cli.catalog import BACKBONES, PRETRAINED, load
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.models.backbone import Backbone
 from spice_cli.models.pretrained import Facts, Family

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from spice_cli.config import Semi
+from spice_cli.config.semi import Semi
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.augment import plain
 from spice_cli.ops.residence import brought

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from spice_cli.config import Compile
+from spice_cli.config.frozen import Compile
 from spice_cli.models.backbone import Backbone
 
 LONG = 5_000

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.errors import InvalidError
 from spice_cli.ops.count import Curve, candidates, count, steps
 from spice_cli.run import files

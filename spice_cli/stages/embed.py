@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.config import Embed
+from spice_cli.config.embed import Embed
 from spice_cli.ops.augment import plain
 from spice_cli.ops.quality import collapsed, quality
 from spice_cli.run.manifest import Stage

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spice_cli.config import Strong, Weak
+from spice_cli.config.views import Strong, Weak
 from spice_cli.ops.augment import plain, strong, weak
 from spice_cli.ops.residence import brought
 from spice_cli.stages.job import Job

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.encoded import decode_all
 from spice_cli.errors import UsageError
 from spice_cli.run.files import naming, replacing

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, fingerprint
 from spice_cli.data.load import load
 from spice_cli.errors import InvalidError, MissingError

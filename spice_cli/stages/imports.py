@@ -7,7 +7,8 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from spice_cli.config import Frozen, Pretrain
+from spice_cli.config.frozen import Frozen
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.run.files import sha256
 from spice_cli.run.manifest import Stage

@@ -13,7 +13,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from spice_cli.config import Compile, Frozen
+from spice_cli.config.frozen import Compile, Frozen
 from spice_cli.errors import CollapsedError, InvalidError
 from spice_cli.heads.deal import ALL, Deal
 from spice_cli.run.checkpoint import Checkpoint

@@ -6,7 +6,7 @@ from functools import partial
 from pydantic import JsonValue
 from torch import Tensor
 
-from spice_cli.config import SelectReliable
+from spice_cli.config.select_reliable import SelectReliable
 from spice_cli.errors import MissingError
 from spice_cli.ops.approximate import approximate, recall, sampled
 from spice_cli.ops.neighbors import nearest, tell_nearest

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.methods.plan import Rate
 from spice_cli.ops.lars import Lars
 from spice_cli.ops.muon import muon, sgd

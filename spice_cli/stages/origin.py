@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.run.manifest import Manifest, Record, Stage
 from spice_cli.run.store import Run
 

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from spice_cli.catalog import HEADS, METHODS, load
-from spice_cli.config import Embed, Pretrain, SelfLabel
+from spice_cli.config.embed import Embed
+from spice_cli.config.pretrain import Pretrain
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.source import Facts, plain_source
 from spice_cli.methods.plan import Plan
 from spice_cli.ops.augment import contrastive, plain

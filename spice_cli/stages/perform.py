@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from spice_cli import __version__
 from spice_cli.catalog import STAGES, load
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.errors import MissingError, UsageError
 from spice_cli.ops.collective import LostError
 from spice_cli.ops.hardware import multiplies_bf16
@@ -18,9 +18,9 @@ from spice_cli.run.manifest import Environment, Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.assist import call
 from spice_cli.stages.computing import computing
-from spice_cli.stages.group import current, restarted
 from spice_cli.stages.images import spec_of
 from spice_cli.stages.job import Job, Work, setting
+from spice_cli.stages.join import current, restarted
 from spice_cli.stages.peers import reason
 from spice_cli.track import Track
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spice_cli.config import Frozen, Share
+from spice_cli.config.frozen import Frozen, Share
 from spice_cli.data.stream import Batch, Named, stream
 from spice_cli.heads.apply import Cosines
 from spice_cli.run.manifest import Stage

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from spice_cli.catalog import METHODS, load
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.errors import UsageError
 from spice_cli.methods.plan import Plan
 from spice_cli.ops.hardware import memory

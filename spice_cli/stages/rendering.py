@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spice_cli.config import Views as Config
+from spice_cli.config.views import Views as Config
 from spice_cli.ops.augment import draw_contrastive
 from spice_cli.ops.residence import take
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from spice_cli.config import SelectReliable, Semi
+from spice_cli.config.select_reliable import SelectReliable
+from spice_cli.config.semi import Semi
 from spice_cli.errors import InvalidError
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.judged import judged

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.catalog import SELECTIONS, load
-from spice_cli.config import SelectReliable
+from spice_cli.config.select_reliable import SelectReliable
 from spice_cli.errors import InvalidError
 from spice_cli.ops.judged import Selection, judged
 from spice_cli.ops.reliable import counts, select

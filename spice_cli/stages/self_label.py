@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.catalog import HEADS, load
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import UsageError
 from spice_cli.heads.source import Result, Wants
 from spice_cli.run.manifest import Stage

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from spice_cli.catalog import SEMI, load
-from spice_cli.config import Pretrain, Semi
+from spice_cli.config.pretrain import Pretrain
+from spice_cli.config.semi import Semi
 from spice_cli.ops.residence import picked
 from spice_cli.ops.schedule import semi_steps
 from spice_cli.run.manifest import Stage

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from spice_cli.config import Pretrain, Semi
+from spice_cli.config.pretrain import Pretrain
+from spice_cli.config.semi import Semi
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.distill import linear_student

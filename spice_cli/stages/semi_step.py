@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spice_cli.config import Semi
+from spice_cli.config.semi import Semi
 from spice_cli.models.classifier import Classifier
 from spice_cli.ops.residence import take
 from spice_cli.ops.schedule import cosine_7_16, ema_decay

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.deal import ALL
 from spice_cli.heads.source import Draw, Facts, PairOfViews, Pixels, Source, Wants, plain_source
 from spice_cli.models.backbone import Backbone

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from spice_cli.config import SelfLabel, Space
+from spice_cli.config.self_label import SelfLabel, Space
 from spice_cli.errors import InvalidError, MissingError, UsageError
 from spice_cli.heads.source import Wants
 from spice_cli.run.files import sha256

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from spice_cli.config import Space
+from spice_cli.config.self_label import Space
 from spice_cli.errors import SpiceError
 from spice_cli.heads.labelling import task_labels
 from spice_cli.heads.linear import LinearHeads, UnitHeads

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from spice_cli.config import Frozen
+from spice_cli.config.frozen import Frozen
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.keep import FILE, edits_mark

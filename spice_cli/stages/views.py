@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import UsageError
 from spice_cli.heads.source import Draw
 from spice_cli.ops.residence import picked

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.models.foreign import Network, looks, networks, preferred
 from spice_cli.stages.backbone import build

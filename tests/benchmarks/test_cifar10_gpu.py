@@ -5,7 +5,8 @@ import pytest
 from benchmarks.cifar10_gpu import GOALS, PARTS, parse, plan, summary
 from spice_cli.catalog import STAGES
 from spice_cli.commands.pipeline import by_stage
-from spice_cli.settings import read_recipe, stage_config
+from spice_cli.settings.configs import stage_config
+from spice_cli.settings.recipes import read_recipe
 
 COMMON = ["images", "--reliable", "labels.npy", "--test", "test.parquet"]
 

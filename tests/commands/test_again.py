@@ -30,7 +30,7 @@ def ended(
     spice: Spice, copied: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
     """The command that has just ended; where it does more than repeat itself, it raises."""
-    from spice_cli.commands import run
+    from spice_cli.commands import run_once
 
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(tiny.read_text())
@@ -46,7 +46,7 @@ def ended(
 
     again.before = before  # type: ignore[attr-defined]
     spice(*line, "--no-report")
-    monkeypatch.setattr(run, "start", other)
+    monkeypatch.setattr(run_once, "start", other)
     return again
 
 

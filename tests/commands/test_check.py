@@ -52,7 +52,7 @@ def test_a_line_for_each_thing_that_is_wrong(spice: Spice, pictures: Path) -> No
 
 def test_json_names_every_kind(spice: Spice, pictures: Path) -> None:
     found = json.loads(spice("check", pictures, "--json").stdout)
-    assert set(found) == {"images", "compared", *check_data.KINDS}
+    assert set(found) == {"images", "compared", "orientation", *check_data.KINDS}
     assert found["plain"] == [["train/red.png", None]]
     assert (found["images"], found["compared"]) == (16, True)
 
@@ -76,3 +76,41 @@ def test_many_images_are_not_compared_with_each_other(
 def test_what_is_no_data_is_an_error(spice: Spice, tmp_path: Path) -> None:
     spice("check", tmp_path / "gone", code=3)
     spice("check", "cifra10", code=2)
+
+
+def test_of_a_run_its_own_network_looks(spice: Spice, finished: Path) -> None:
+    result = spice("check", "-r", finished, "--json")
+    found = json.loads(result.stdout)
+    assert found["orientation"]["judged"] == 1000
+    assert "of the turns of 1,000 images are told rightly" in result.stderr
+
+
+def test_copies_are_found_by_what_a_network_sees(
+    spice: Spice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    from spice_cli.ops.upright import Orientation
+    from spice_cli.stages import sight
+
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", images=images)
+    degrees = torch.zeros(30, dtype=torch.int64)
+    degrees[7] = 90
+    pairs = torch.tensor([[2, 5]])
+    seen = sight.Sight(pairs, pairs[:0], torch.arange(30), Orientation(degrees, 0.9))
+    monkeypatch.setattr(sight, "look", lambda *_: seen)
+    monkeypatch.setattr(sight, "eye_of", lambda *_: None)
+    monkeypatch.setattr("spice_cli.commands.pretrained.Wanted.find", lambda _: _Found)
+    result = spice("check", tmp_path / "x.npz", "--backbone", "photos", "--size", 8)
+    assert result.stdout.splitlines()[1:] == ["alike\timage 5\timage 2", "rotated\timage 7\t90"]
+    assert "1 seem to be turned" in result.stderr
+
+
+class _Found:
+    class facts:
+        side = 8
+
+
+def test_without_a_data_set_nothing_about_one_is_taken(spice: Spice, finished: Path) -> None:
+    spice("check", "-r", finished, "--size", 8, code=2)
+    spice("check", "digits", "-r", finished, code=2)

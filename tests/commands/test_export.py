@@ -11,7 +11,7 @@ from PIL import Image
 
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.export_model import CPU
+from spice_cli.stages.exported import CPU
 from spice_cli.stages.images import images_of
 from spice_cli.stages.restored import model_of
 from spice_cli.track import Silent
@@ -191,7 +191,7 @@ def test_onnxruntime_says_what_ours_says_for_any_batch(spice: Spice, copied: Pat
 def test_a_model_that_says_something_else_is_not_written(
     spice: Spice, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spice_cli.stages.export_model.TOLERANCE", -1.0)
+    monkeypatch.setattr("spice_cli.stages.export_check.TOLERANCE", -1.0)
     command = ["export", "--to", "program", "-o", "x.pt2", "-r", copied]
     assert "was not written" in spice(*command, code=4).stderr
     assert not list(Path().glob("x.pt2*"))

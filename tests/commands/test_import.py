@@ -45,7 +45,7 @@ def test_a_run_goes_on_from_anothers_backbone(spice: Spice, theirs: nn.Module) -
     assert (config["backbone"], config["width"], config["stem"]) == ("resnet18", 64, "imagenet")
     assert config["from"]["name"] == str(Path("moco.pth.tar").resolve())
     spice("embed", "--precision", "fp32")
-    from spice_cli.config import DataSpec
+    from spice_cli.config.data import DataSpec
     from spice_cli.data.load import load
     from spice_cli.ops.augment import plain
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spice_cli.catalog import HEADS, load
-from spice_cli.config import Frozen, SelfLabel
+from spice_cli.config.frozen import Frozen
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.source import Facts, plain_source
 from spice_cli.ops.metrics import accuracy
 from spice_cli.run.checkpoint import pack_optimizer, unpack_optimizer

@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from spice_cli.catalog import BACKBONES, METHODS, load
-from spice_cli.config import Frozen, Pretrain
+from spice_cli.config.frozen import Frozen
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.methods.plan import Plan, Rate
 
 IMAGES, CLUSTERS = 40, 3

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from spice_cli.catalog import SELECTIONS, load
-from spice_cli.config import Frozen, SelectReliable
+from spice_cli.config.frozen import Frozen
+from spice_cli.config.select_reliable import SelectReliable
 from spice_cli.ops.judged import judged
 from spice_cli.ops.neighbors import nearest, tell_nearest
 from spice_cli.ops.reliable import Verdict, select

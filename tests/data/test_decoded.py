@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data import decoded, encoded, journal
 from spice_cli.data.decode import decode
 from spice_cli.data.decoded import decode_once

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data import decode, encoded
 from spice_cli.data.encoded import Item, decode_all
 from spice_cli.errors import InvalidError, UsageError

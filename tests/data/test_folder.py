@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data import folder as room
 from spice_cli.data.dataset import Dataset
 from spice_cli.data.load import load

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.decode import decode
 from spice_cli.data.links import bounds, inside, own_files
 from spice_cli.data.load import load

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from spice_cli import catalog
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.load import load, resolve
 from spice_cli.errors import InvalidError, MissingError, UsageError
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset
 from spice_cli.data.load import load
 from spice_cli.errors import InvalidError, UsageError

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.origin_files import origin_files
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data import parquet as room
 from spice_cli.data.dataset import Dataset
 from spice_cli.data.load import load

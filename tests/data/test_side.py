@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.decode import decode
 from spice_cli.data.side import choose_side, fit, fit_all
 from spice_cli.errors import InvalidError

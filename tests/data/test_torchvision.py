@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision import datasets
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.load import load
 from spice_cli.data.names import CIFAR100, CIFAR100_20
 from spice_cli.errors import MissingError

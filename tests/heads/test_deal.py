@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.deal import ALL, Deal
 from spice_cli.heads.linear import LinearHeads
 from spice_cli.heads.scan import Scan

@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.gmm import GaussianMixture, MixtureConfig
 from spice_cli.heads.source import plain_source
 

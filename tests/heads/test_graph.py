@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.graph import GraphConfig, GraphKMeans, smoothed
 from spice_cli.heads.source import Facts, plain_source
 from spice_cli.ops.metrics import accuracy

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import CollapsedError
 from spice_cli.heads.scan import Scan
 from spice_cli.heads.scan_config import Confident, ScanConfig

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import UsageError
 from spice_cli.heads.source import Facts, plain_source
 from spice_cli.heads.spice import Spice

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.spice_config import SpiceConfig
 from spice_cli.heads.spice_rounds import Rounds, Walk
 

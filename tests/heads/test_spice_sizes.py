@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.source import plain_source
 from spice_cli.heads.spice import Spice
 from spice_cli.heads.spice_config import SpiceConfig

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.information import temi_loss
 from spice_cli.heads.source import Facts, plain_source
 from spice_cli.heads.temi import Temi

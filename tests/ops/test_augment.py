@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from spice_cli.config import Strong, Views, Weak
+from spice_cli.config.views import Strong, Views, Weak
 from spice_cli.ops import augment, augment_draw
 
 STILL = Views(

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from spice_cli.config import DataSpec, Pretrain
+from spice_cli.config.data import DataSpec
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.ops.augment import plain
 from spice_cli.report.page import Cluster, Page, Points, render
 from spice_cli.report.questions import Questions

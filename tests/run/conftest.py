@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.run.manifest import Data, Environment, Recipe, Record, Stage
 from spice_cli.run.store import Run
 

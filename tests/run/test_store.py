@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run import files
+from spice_cli.run.axes import axes
 from spice_cli.run.manifest import Data, Recipe, Record, Stage
 from spice_cli.run.store import Run
 
@@ -155,9 +156,9 @@ def test_what_breaks_the_schema_is_not_written(done: Run) -> None:
 
 
 def test_n_counts_training_images_for_the_reliable_ones_and_all_for_the_others(whole: Run) -> None:
-    assert whole.axes(EMBED, {}) == {"n": 8}
-    assert whole.axes(Stage.SELECT_RELIABLE, {}) == {"n": 6}
-    assert whole.axes(Stage.SELECT_RELIABLE, {"self-label": "x"}) == {"n": 6, "k": 3}
+    assert axes(whole.manifest, EMBED, {}) == {"n": 8}
+    assert axes(whole.manifest, Stage.SELECT_RELIABLE, {}) == {"n": 6}
+    assert axes(whole.manifest, Stage.SELECT_RELIABLE, {"self-label": "x"}) == {"n": 6, "k": 3}
 
 
 def test_imported_parts_are_read_back(run: Run, valid: Valid) -> None:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from spice_cli.catalog import SEMI, load
-from spice_cli.config import Frozen, Semi
+from spice_cli.config.frozen import Frozen
+from spice_cli.config.semi import Semi
 
 every_method = pytest.mark.parametrize("name", SEMI)
 

@@ -4,12 +4,13 @@ from typing import Any
 import pytest
 import torch
 
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.settings import stage_config
+from spice_cli.settings.configs import stage_config
 from spice_cli.stages import pace
-from spice_cli.stages.forecast import forecast, free_disk, pending, total
+from spice_cli.stages.forecast import forecast, free_disk, total
+from spice_cli.stages.pending import pending
 
 CPU = torch.device("cpu")
 

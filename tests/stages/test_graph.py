@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spice_cli.config import SelfLabel
+from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.spice_config import SpiceConfig
 from spice_cli.heads.spice_rounds import Rounds
 from spice_cli.stages.graph import WARM_UP, graphed

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from spice_cli.catalog import METHODS, load
-from spice_cli.config import Pretrain, Strong, Views, Weak
+from spice_cli.config.pretrain import Pretrain
+from spice_cli.config.views import Strong, Views, Weak
 from spice_cli.methods.plan import Plan
 from spice_cli.models.resnet import small
 from spice_cli.ops.augment import contrastive, strong, weak

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset
 from spice_cli.data.load import load
 from spice_cli.run.manifest import Recipe, Stage

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from spice_cli.config import DataSpec, Embed
+from spice_cli.config.data import DataSpec
+from spice_cli.config.embed import Embed
 from spice_cli.errors import CollapsedError, InvalidError
 from spice_cli.run.checkpoint import Checkpoint
 from spice_cli.run.log import Log

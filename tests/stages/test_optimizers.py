@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.methods.plan import Rate
 from spice_cli.ops.lars import Lars
 from spice_cli.run.checkpoint import pack_optimizer, unpack_optimizer

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spice_cli.settings import stage_config
+from spice_cli.settings.configs import stage_config
+from spice_cli.stages.choice import Known, sections
 from spice_cli.stages.pace import Pace, Timed
-from spice_cli.stages.plan_run import Known, choose, default_minutes, last_stage, sections
+from spice_cli.stages.plan_run import choose, default_minutes, last_stage
 
 
 def known(**given: object) -> Known:

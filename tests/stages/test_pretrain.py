@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spice_cli.catalog import METHODS
-from spice_cli.config import Count, Frozen
+from spice_cli.config.frozen import Count, Frozen
 from spice_cli.methods.plan import Embed, Plan, Rate
 from spice_cli.ops.augment import plain
 from spice_cli.run.manifest import Stage
@@ -62,7 +62,7 @@ class Probe(nn.Module):
 def _probe(monkeypatch: pytest.MonkeyPatch) -> None:
     built.clear()
     monkeypatch.setattr("spice_cli.stages.pretrain.load", lambda entry: Probe)
-    monkeypatch.setattr("spice_cli.settings.load", lambda entry: Probe)
+    monkeypatch.setattr("spice_cli.settings.configs.load", lambda entry: Probe)
     monkeypatch.setitem(METHODS, "probe", "probe")
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.console import Terminal
 from spice_cli.errors import InvalidError, MissingError, UsageError
 from spice_cli.run.manifest import Stage

@@ -14,7 +14,8 @@ from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.run.tensors import load, save
 from spice_cli.stages.images import images_of
-from spice_cli.stages.restored import head_of, model_of
+from spice_cli.stages.restored import model_of
+from spice_cli.stages.restored_head import head_of
 from spice_cli.stages.usual import pixels_of
 from spice_cli.track import Silent
 

@@ -11,7 +11,7 @@ import torch
 
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.settings import stage_config
+from spice_cli.settings.configs import stage_config
 from spice_cli.stages.perform import perform
 from spice_cli.track import Bar, Silent
 
@@ -39,7 +39,7 @@ class Interrupting(Silent):
 
 
 def settings(tiny: Path) -> dict[str, dict[str, Any]]:
-    from spice_cli.settings import read_recipe
+    from spice_cli.settings.recipes import read_recipe
 
     sections = read_recipe(str(tiny))
     sections["pretrain"] |= {"width": 4, "epochs": 2}

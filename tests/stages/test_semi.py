@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from spice_cli.catalog import SEMI, load
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.settings import stage_config
+from spice_cli.settings.configs import stage_config
 from spice_cli.stages import semi
 from spice_cli.track import Silent
 
@@ -147,7 +147,7 @@ def test_a_training_that_had_settled_does_not_go_on_after_a_kill(
 ) -> None:
     import torch
 
-    from spice_cli.settings import read_recipe
+    from spice_cli.settings.recipes import read_recipe
     from spice_cli.stages.perform import perform
 
     forget(copied, "semi")

@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from spice_cli.config import DataSpec
+from spice_cli.config.data import DataSpec
 from spice_cli.data import torchvision
 from spice_cli.data.dataset import Dataset
 from spice_cli.run.store import Run

@@ -10,7 +10,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from spice_cli.config import Pretrain
+from spice_cli.config.pretrain import Pretrain
 from spice_cli.errors import InvalidError, MissingError, UsageError
 from spice_cli.models.backbone import Backbone
 from spice_cli.stages.backbone import build, fill

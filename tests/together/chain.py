@@ -13,7 +13,7 @@ from spice_cli.commands.devices import together
 from spice_cli.data.load import resolve
 from spice_cli.run.manifest import Recipe, Stage
 from spice_cli.run.store import Run
-from spice_cli.settings import data_spec, stage_config
+from spice_cli.settings.configs import data_spec, stage_config
 from spice_cli.stages.images import describe
 from spice_cli.stages.perform import perform
 from spice_cli.track import Silent

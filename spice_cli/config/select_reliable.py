@@ -1,0 +1,19 @@
+"""Settings of `select-reliable`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from spice_cli.config.frozen import Frozen
+
+
+class SelectReliable(Frozen):
+    """Reliable samples. Unknown keys are the method's own, see `settings`."""
+
+    method: str = "spice"
+    index: Literal["exact", "ivf", "hnsw"] = "exact"
+    """How neighbours are found. `ivf` and `hnsw` miss some and need faiss; they pay from some
+    100,000 images."""
+    min_per_cluster: Annotated[int, Field(ge=0)] = 0
+    """Clusters that keep fewer than this take so many of their best members instead."""
+    settings: dict[str, JsonValue] = Field({})

@@ -1,0 +1,181 @@
+"""What each stage to come would take, timed on this machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from spice_cli.config.embed import Embed
+from spice_cli.config.pretrain import Pretrain
+from spice_cli.config.select_reliable import SelectReliable
+from spice_cli.config.self_label import SelfLabel
+from spice_cli.config.semi import Semi
+from spice_cli.errors import SpiceError
+from spice_cli.ops.costs import FLOAT, feature_bytes, image_bytes
+from spice_cli.ops.hardware import memory
+from spice_cli.ops.neighbors import room_for
+from spice_cli.ops.schedule import semi_steps
+from spice_cli.run.manifest import Stage
+from spice_cli.run.store import Run
+from spice_cli.stages import pace
+from spice_cli.stages.backbone import build, image_size, restore
+from spice_cli.stages.pace import Pace, Timed
+from spice_cli.stages.perform import choose_precision
+from spice_cli.stages.pretrained import Found
+
+PROCESS = 600 * 2**20
+"""Bytes of a process that has loaded everything, and not an image."""
+COPIES = 4
+"""Of the weights in training: themselves, gradients, momenta, a moving average."""
+SLACK = 1.3
+"""The longest time, as a multiple of the slowest that was measured."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One stage to come."""
+
+    stage: str
+    state: str
+    """`up to date`, `to do`, or `taken from a file`."""
+    what: str = ""
+    seconds: tuple[float, float] | None = None
+    """Least and most; None where nothing is to be done, or it was not measured."""
+    memory: int = 0
+    """Bytes at most, of the process."""
+    disk: int = 0
+    """Bytes that stay in the run."""
+
+
+class Look:
+    """Times what one stage after another would do."""
+
+    def __init__(
+        self,
+        run: Run,
+        configs: Mapping[str, Any],
+        clusters: int,
+        device: torch.device,
+        network: Found | None,
+    ) -> None:
+        self.run, self.configs, self.clusters = run, configs, clusters
+        self.device, self.network = device, network
+        data = run.manifest.data
+        self.train, self.images = data.train, data.train + data.test
+        self.side = image_size(run)
+        pixels = image_bytes(self.images + data.unlabelled, self.side)
+        self.pixels = pixels if 2 * pixels <= memory() else memory() // 4
+        self.pretrain: Pretrain = configs["pretrain"]
+        self.pace: Pace | None = None
+        self.width = 0
+
+    def at(self, line: Line) -> Line:
+        """Fill in the line of a stage that is to be done."""
+        found: Line = getattr(self, "_" + line.stage.replace("-", "_"))(line)
+        return replace(found, memory=PROCESS + self.pixels + found.memory)
+
+    def _measured(self) -> Pace:
+        if self.pace is None:
+            precision = choose_precision(self.pretrain.precision, self.device)
+            self.pace = pace.pretraining(
+                self.pretrain, self.side, self.device, precision, self.clusters
+            )
+        return self.pace
+
+    def _pretrain(self, line: Line) -> Line:
+        found, config = self._measured(), self.pretrain
+        images = self.train + self.run.manifest.data.unlabelled
+        steps = max(1, images // min(config.batch_size, images))
+        return replace(
+            line,
+            what=f"{config.epochs} epochs, {config.epochs * steps:,} updates of {found.batch}",
+            seconds=_range(found.timed.times(config.epochs * steps)),
+            memory=found.saved + COPIES * found.weights,
+            disk=found.weights,
+        )
+
+    def _embed(self, line: Line) -> Line:
+        config: Embed = self.configs["embed"]
+        backbone = self._backbone()
+        self.width = int(backbone.features)
+        precision = choose_precision(config.precision, self.device)
+        each = pace.embedding(backbone, config, self.side, self.device, precision)
+        views = 1 + config.flip + 2 * config.views
+        return replace(
+            line,
+            what=f"{self.images:,} images" + (f", seen {views} times" if views > 1 else ""),
+            seconds=_range(each.times(views * self.images)),
+            memory=feature_bytes(self.images, self.width, config.views),
+            disk=feature_bytes(self.images, self.width, config.views),
+        )
+
+    def _self_label(self, line: Line) -> Line:
+        config: SelfLabel = self.configs["self-label"]
+        width = self._features()
+        views = self.configs["embed"].views if "embed" in self.configs else 0
+        spent = pace.heads(config, self.clusters, self.train, width, self.device)
+        return replace(
+            line,
+            what=f"`{config.method}`, {self.clusters} clusters",
+            seconds=_range(spent),
+            memory=feature_bytes(self.images, width, views) * 2,
+            disk=FLOAT * self.images * self.clusters,
+        )
+
+    def _select_reliable(self, line: Line) -> Line:
+        config: SelectReliable = self.configs["select-reliable"]
+        width = self._features()
+        rows = torch.randn(2_000, width, device=self.device)
+        block = pace.timed(lambda: (rows @ rows.T).topk(50), self.device)
+        return replace(
+            line,
+            what=f"`{config.method}`",
+            seconds=_range(block.times(max(1.0, (self.train / len(rows)) ** 2))),
+            memory=feature_bytes(self.train, width + self.clusters, 0)
+            + room_for(self.train, width),
+            disk=20 * self.train,
+        )
+
+    def _semi(self, line: Line) -> Line:
+        config: Semi = self.configs["semi"]
+        pool = self.train + (self.run.manifest.data.unlabelled if config.unlabelled else 0)
+        planned = config.steps or semi_steps(self.train // 2, pool, config.batch_size, config.ratio)
+        record = self.run.manifest.stages.get(Stage.PRETRAIN)
+        if self.network is not None or (record is not None and record.imported):
+            return replace(line, what=f"{planned:,} steps at most, not timed")
+        found = self._measured()
+        each = found.semi_step(config.batch_size, config.ratio, self.side)
+        spread = found.timed.times(planned * each / found.step)
+        views = config.batch_size * (1 + 2 * config.ratio)
+        share = views / (found.batch * found.crops) * (self.side / found.side) ** 2
+        return replace(
+            line,
+            what=f"{planned:,} steps at most, of {config.batch_size} images with a label",
+            seconds=(_range(spread)[0] / 3, _range(spread)[1]),
+            memory=round(share * found.saved) + COPIES * found.weights,
+            disk=found.weights + FLOAT * self.images * self.clusters,
+        )
+
+    def _backbone(self) -> Any:
+        if self.network is not None and Stage.PRETRAIN not in self.run.manifest.stages:
+            with torch.random.fork_rng(devices=[]):
+                found = self.network.network.build(self.network.facts.at(self.side))
+            return found.to(self.device)
+        try:
+            return restore(self.run, self.device)
+        except SpiceError:
+            with torch.random.fork_rng(devices=[]):
+                ours = build(self.pretrain.backbone, self.pretrain, self.side)
+            return ours.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _features(self) -> int:
+        if not self.width:
+            record = self.run.manifest.stages.get(Stage.EMBED)
+            stored = record.tensors["embeddings"].shape[1] if record else 0
+            self.width = stored or int(self._backbone().features)
+        return self.width
+
+
+def _range(spent: Timed) -> tuple[float, float]:
+    return spent.least, SLACK * spent.most
