@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+EVERY = slice(None)
+
 
 class LinearHeads(nn.Module):
     """Linear maps (h of them) from rows of width d to k logits each.
@@ -23,11 +25,11 @@ class LinearHeads(nn.Module):
         self.bias = nn.Parameter(torch.zeros_like(weight[0]))
         self.dtype = dtype
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Map rows (n, d) to logits (h, n, k) float32."""
-        _, heads, clusters = self.weight.shape
-        flat = rows.to(self.dtype) @ self.weight.flatten(1).to(self.dtype)
-        return (flat.float().view(-1, heads, clusters) + self.bias).transpose(0, 1)
+    def forward(self, rows: Tensor, heads: slice = EVERY) -> Tensor:
+        """Map rows (n, d) to logits (h, n, k) float32 of some heads."""
+        weight, bias = self.weight[:, heads], self.bias[heads]
+        flat = rows.to(self.dtype) @ weight.flatten(1).to(self.dtype)
+        return (flat.float().view(-1, *bias.shape) + bias).transpose(0, 1)
 
     @torch.no_grad()
     def fit(self, rows: Tensor, residual: Tensor) -> None:

@@ -5,6 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+EVERY = slice(None)
+BLOCK = 2**14
+"""Rows at a time, where only their logits stay."""
+
 
 class Heads(nn.Module):
     """Independent two-layer perceptrons on the same features, run as batched matrix products.
@@ -48,16 +52,17 @@ class Heads(nn.Module):
         """Turn unit rows (..., d) into what `logits` takes."""
         return (features * self.scale).to(self.dtype)
 
-    def logits(self, scaled: Tensor) -> Tensor:
-        """Map scaled rows (n, d), or (h, n, d), to logits (h, n, k) float32."""
+    def logits(self, scaled: Tensor, heads: slice = EVERY) -> Tensor:
+        """Map scaled rows (n, d), or (h, n, d), to logits (h, n, k) float32 of some heads."""
         layers = (self.weight1, self.bias1, self.weight2, self.bias2)
-        weight1, bias1, weight2, bias2 = (each.to(self.dtype) for each in layers)
+        weight1, bias1, weight2, bias2 = (each[heads].to(self.dtype) for each in layers)
         hidden = torch.baddbmm(bias1, scaled.expand(len(weight1), -1, -1), weight1).relu_()
         return torch.baddbmm(bias2, hidden, weight2).float()
 
-    def in_blocks(self, features: Tensor) -> Tensor:
-        """Do as `forward`, some rows (n, d) at a time: hidden layers are (h, rows, hidden)."""
-        return torch.cat([self(rows) for rows in torch.split(features, 2048)], 1)
+    def alone(self, head: int, features: Tensor) -> Tensor:
+        """Map unit rows (n, d), some at a time, to the logits (n, k) float32 of one head."""
+        one, blocks = slice(head, head + 1), torch.split(features, BLOCK)
+        return torch.cat([self.logits(self.scaled(rows), one)[0] for rows in blocks])
 
     @torch.no_grad()
     def fold(self, mean: Tensor, matrix: Tensor) -> None:

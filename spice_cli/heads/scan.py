@@ -116,13 +116,16 @@ class Scan:
             self.optimizer.step()
             total += losses.detach()
             advance(self.size)
-        logits = plain_logits(self.source, self.network, len(self.near))
-        own = torch.stack([selection_loss(head, self.chosen_by) for head in logits])
+        heads, found, clusters = range(len(self.network.losses)), [], []
+        for logits in plain_logits(self.source, self.network, len(self.near), heads):
+            found.append(selection_loss(logits, self.chosen_by))
+            clusters.append(logits.argmax(1))
+        own = torch.stack(found)
         whole = self.source.deal.whole
         losses, before = whole(own), whole(self.best.losses)
         if losses.min() < before.min():
             self.best.load_state_dict({**self.network.state_dict(), "losses": own})
-        record = quality(whole(logits.argmax(2)), losses, self.source.clusters)
+        record = quality(whole(torch.stack(clusters)), losses, self.source.clusters)
         return {"loss": float(whole(total).mean() / len(batches)), **record}
 
     def result(self) -> Result:
@@ -133,8 +136,9 @@ class Scan:
         if self.second:
             probs, model = self.second.result()
         else:
-            logits = plain_logits(self.source, best, len(self.source.everything))
-            probs, model = logits[best.losses.argmin()].softmax(1), best.classifier()
+            chosen = [int(best.losses.argmin())]
+            (logits,) = plain_logits(self.source, best, len(self.source.everything), chosen)
+            probs, model = logits.softmax(1), best.classifier()
         return Result(probs, best.losses, state | model)
 
     @staticmethod

@@ -1,7 +1,7 @@
 """What SCAN trains: linear heads, on features or on a backbone that learns with them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 
 import torch
@@ -92,11 +92,20 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 @torch.no_grad()
-def plain_logits(source: Source, network: Network, count: int) -> Tensor:
-    """Return the logits (h, count, k) of the first images, seen plainly."""
+def plain_logits(
+    source: Source, network: Network, count: int, heads: Sequence[int]
+) -> Iterator[Tensor]:
+    """Go through the logits (count, k) of some heads, of the first images, seen plainly.
+
+    On stored features those of one head are held at a time; behind a backbone those of all.
+    """
     network.eval()
     if network.backbone is None or source.pixels is None:
         rows = torch.split(source.everything[:count], ROWS)
-        return torch.cat([network(part) for part in rows], 1)
+        for head in heads:
+            one = slice(head, head + 1)
+            yield torch.cat([network.heads(part.float(), one)[0] for part in rows])
+        return
     images = torch.split(source.pixels.images[:count], BATCH)
-    return torch.cat([network(source.pixels.plain(part)) for part in images], 1)
+    whole = torch.cat([network(source.pixels.plain(part)) for part in images], 1)
+    yield from (whole[head] for head in heads)

@@ -88,12 +88,11 @@ class Spice:
             index = self.rounds.label(self.near[rows], weak, starts)
             loss += self.rounds.train(strong, index, generator) / batches
             advance(self.batch)
-        own, probs = self.rounds.score(self.features, self.near)
+        own, clusters = self.rounds.score(self.features, self.near)
         losses, before = map(self.deal.whole, (own, self.best.losses))
         if losses.min() < before.min():
             self.best.load_state_dict({**heads.state_dict(), "losses": own})
-        labels = self.deal.whole(probs.argmax(2))
-        record = quality(labels, losses, self.source.clusters)
+        record = quality(self.deal.whole(clusters), losses, self.source.clusters)
         return {"loss": float(self.deal.whole(loss).mean()), **record}
 
     @torch.no_grad()
@@ -103,8 +102,7 @@ class Spice:
         if self.white is not None:
             best.fold(self.white.mean, self.white.matrix)
             best.dtype = torch.float32
-        logits = best.in_blocks(self.source.everything)
-        probs = logits[best.losses.argmin()].softmax(-1)
+        probs = best.alone(int(best.losses.argmin()), self.source.everything).softmax(-1)
         state = {f"heads.{name}": value for name, value in best.named_parameters()}
         return Result(probs, best.losses, state)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.deal import ALL, Deal
-from spice_cli.heads.perceptrons import Heads
+from spice_cli.heads.perceptrons import BLOCK, Heads
 from spice_cli.heads.spice_config import SpiceConfig
 from spice_cli.heads.spice_sizes import Sizes, by_cluster, labels_by, shares_of
 from spice_cli.ops.losses import SELF_LABEL_LOSSES, mean_entropy
@@ -112,22 +112,29 @@ class Rounds:
 
     @torch.no_grad()
     def score(self, features: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each head's loss (h,) on its own labels of the whole set, and its probs (h, n, k).
+        """Return each head's loss (h,) on its own labels of the whole set, and clusters (h, n).
 
         Heads read `features` (n, d), nearness is that of `embeddings` (n, d). No labels but the
-        head's own are used, so the lowest loss picks head and epoch honestly.
+        head's own are used, so the lowest loss picks head and epoch honestly. One head's (n, k)
+        are held at a time.
         """
-        logits = self.heads.in_blocks(features)
-        probs = logits.softmax(-1)
-        losses = []
-        for own, each in zip(logits, probs, strict=True):
-            rows, label = self._own_labels(embeddings, each[None])
-            found = self.loss(own[rows[0]], label[0], self.own.temperature)
-            loss = found.mean() if self.sizes is None else by_cluster(found, label[0], each)
+        losses, clusters = [], []
+        for head in range(len(self.heads.losses)):
+            logits = self.heads.alone(head, features)
+            probs = logits.softmax(-1)
+            rows, label = self._own_labels(embeddings, probs[None])
+            found = self._losses(logits, rows[0], label[0])
+            loss = found.mean() if self.sizes is None else by_cluster(found, label[0], probs)
             if self.own.entropy:
-                loss = loss - self.own.entropy * mean_entropy(each)
+                loss = loss - self.own.entropy * mean_entropy(probs)
             losses.append(loss)
-        return torch.stack(losses), probs
+            clusters.append(probs.argmax(1))
+        return torch.stack(losses), torch.stack(clusters)
+
+    def _losses(self, logits: Tensor, rows: Tensor, label: Tensor) -> Tensor:
+        """Return the losses (m,) of logits (n, k) at rows (m,) of labels (m,)."""
+        blocks = zip(torch.split(rows, BLOCK), torch.split(label, BLOCK), strict=True)
+        return torch.cat([self.loss(logits[r], each, self.own.temperature) for r, each in blocks])
 
     def _own_labels(self, embeddings: Tensor, probs: Tensor) -> Labelled:
         """Labels of one head, whose clusters have the sizes that it gives them now."""

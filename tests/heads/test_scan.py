@@ -141,7 +141,8 @@ def test_self_labelling_starts_from_the_best_head(kind: str) -> None:
     assert head.second is not None
     head.second.begin(head.best)
     with torch.no_grad():
-        logits = plain_logits(head.source, head.best, 90)[head.best.losses.argmin()]
+        chosen = [int(head.best.losses.argmin())]
+        (logits,) = plain_logits(head.source, head.best, 90, chosen)
         model = head.second.model.eval()
         features = model.backbone(plain(source.pixels.images))
         if kind == "frozen":
