@@ -6,6 +6,9 @@ from torch import Tensor
 
 from spice_cli.ops.largest import top
 
+SCORES = 2**24
+"""Scores that are compared at a time, where those of one cluster are fewer."""
+
 
 def prototypes(features: Tensor, probs: Tensor, ratio: float, *, overlap: bool = True) -> Tensor:
     """Return each head's cluster centres (h, k, d): means over the most confident samples.
@@ -43,7 +46,8 @@ def _sums(features: Tensor, probs: Tensor, ratio: float, overlap: bool) -> Tenso
 def _choose(scores: Tensor, size: int, overlap: bool) -> Tensor:
     """Pick the samples (h, k, size) with the highest of the scores (h, k, n)."""
     if overlap:
-        return top(scores, size)
+        together = max(1, SCORES // (scores.shape[0] * scores.shape[2]))
+        return torch.cat([top(part, size) for part in torch.split(scores, together, 1)], 1)
     taken = torch.zeros_like(scores[:, 0], dtype=torch.bool)
     chosen = []
     for cluster in scores.unbind(1):

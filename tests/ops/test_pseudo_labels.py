@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from spice_cli.ops import pseudo_labels
 from spice_cli.ops.pseudo_labels import prototype_labels, prototypes
 
 
@@ -98,3 +99,13 @@ def test_fewer_samples_than_clusters_are_refused() -> None:
     features, probs = batch(3, 4, 2, 1, 0)
     with pytest.raises(ValueError, match="3 samples cannot be shared by 4 clusters"):
         prototype_labels(features, probs, ratio=0.5)
+
+
+@pytest.mark.parametrize("scores", [1, 100, 10**9])
+def test_how_many_scores_are_compared_at_a_time_changes_nothing(
+    scores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, probs = batch(23, 5, 4, 3, seed=0)
+    expected = prototype_labels(features, probs, ratio=0.5)
+    monkeypatch.setattr(pseudo_labels, "SCORES", scores)
+    assert torch.equal(prototype_labels(features, probs, ratio=0.5), expected)
