@@ -18,7 +18,7 @@ from spice_cli.stages.predict import Predict, Predictor, predicted_rows
 from spice_cli.stages.usual import pixels_of
 from spice_cli.track import Silent
 
-N, SIDE, BATCH, REPEATS = 2_000, 32, 256, 5
+N, SIDE, BATCH, REPEATS = 10_000, 32, 256, 5
 KINDS = {"png": {}, "jpg": {"quality": 90}}
 SETTINGS = [
     "pretrain.method=simclr",
