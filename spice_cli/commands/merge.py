@@ -49,12 +49,14 @@ def merge(
             as_json=json,
         )
         return
+    named = curate.names(opened)
     with opened.lock():
         if undo:
             say(f"took back the {curate.undo(opened).kind}")
         elif to is not None:
             for group in curate.merge_to(opened, to):
-                say(f"merged {', '.join(map(str, group))}")
+                say(f"merged {curate.spoken(group, named)}")
         else:
             curate.merge(opened, clusters or [])
+            say(f"merged {curate.spoken(clusters or [], named)}")
     emit(curate.sizes(opened), as_json=json)

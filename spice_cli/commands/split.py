@@ -27,5 +27,6 @@ def split(
         warn(older)
     with opened.lock():
         numbers = curate.split(opened, cluster, parts)
-    say(f"cluster {cluster} became {', '.join(map(str, numbers))}")
+    names = curate.names(opened)
+    say(f"cluster {curate.spoken([cluster], names)} became {', '.join(map(str, numbers))}")
     emit(curate.sizes(opened), as_json=json)

@@ -1,6 +1,6 @@
 """Merging, splitting and naming the clusters of a finished run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -126,6 +126,11 @@ def sizes(run: Run) -> dict[int, int]:
 def names(run: Run) -> dict[int, str]:
     """Return the names given to the clusters of the furthest stage."""
     return dict(load_curation(run.path, run.record(newest(run)).sha256).names)
+
+
+def spoken(clusters: Sequence[int], names: Mapping[int, str]) -> str:
+    """List clusters by number, those that have one with their name."""
+    return ", ".join(f"{each} `{names[each]}`" if each in names else str(each) for each in clusters)
 
 
 def older(run: Run) -> str:

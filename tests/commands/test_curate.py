@@ -60,6 +60,15 @@ def test_parts_can_be_split_merged_and_undone_in_turn(clustered: Path, spice: Sp
     assert sizes(spice("merge", "--to", 3, *run)) == SIZES
 
 
+def test_merge_and_split_call_clusters_by_their_names(clustered: Path, spice: Spice) -> None:
+    run = ("-r", clustered)
+    spice("name", 1, "red cars", *run)
+    assert "merged 0, 1 `red cars`" in spice("merge", 0, 1, *run).stderr
+    spice("merge", "--undo", *run)
+    spice("name", 1, "red cars", *run)
+    assert "cluster 1 `red cars` became 1, 4" in spice("split", 1, *run).stderr
+
+
 def test_merge_to_follows_the_tree(clustered: Path, spice: Spice) -> None:
     steps = json.loads(spice("merge", "--tree", "-r", clustered, "--json").stdout)
     lines = spice("merge", "--tree", "-r", clustered).stdout.splitlines()
