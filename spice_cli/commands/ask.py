@@ -84,7 +84,7 @@ def _talk(asking: "Asking", count: int) -> None:
             return
         say(f"\n{number}/{count}  {question.path}")
         for cluster, share in zip(question.options, question.shares, strict=True):
-            like = ", ".join(asking.prototypes(cluster))
+            like = ", ".join(asking.prototypes(cluster, question.row)) or "none other"
             say(f"  {_title(asking, cluster)}  {share:.0%}  like {like}")
         said = _heard(asking, question)
         if said == "stop":
@@ -155,7 +155,7 @@ def _spelled(asking: "Asking", question: "Question") -> str:
                 "cluster": cluster,
                 "name": asking.names.get(cluster, ""),
                 "share": share,
-                "prototypes": asking.prototypes(cluster),
+                "prototypes": asking.prototypes(cluster, question.row),
             }
             for cluster, share in pairs
         ],

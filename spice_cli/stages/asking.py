@@ -113,11 +113,13 @@ class Asking:
             self.answers.pop(each.row, None)
             self.answers[each.row] = each
 
-    def prototypes(self, cluster: int) -> list[str]:
-        """Return the paths of images that stand for a cluster."""
+    def prototypes(self, cluster: int, row: int) -> list[str]:
+        """Return the paths of images that stand for a cluster beside the one at `row`."""
         mine = (self._shown == cluster).nonzero()[:, 0]
+        mine = mine[mine != row]
         if not len(mine):
-            mine = torch.tensor([r for r, a in self.answers.items() if a.cluster == cluster])
+            said = [r for r, each in self.answers.items() if each.cluster == cluster and r != row]
+            mine = torch.tensor(said, dtype=torch.int64)
         if not len(mine):
             return []
         generator = torch.Generator().manual_seed(0)

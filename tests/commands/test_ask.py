@@ -29,6 +29,8 @@ def test_questions_are_listed_with_options_and_prototypes(clustered: Path, spice
     assert first["row"] >= 90
     assert first["options"][0]["cluster"] == 1
     assert len(first["options"][0]["prototypes"]) == 3
+    for question in map(json.loads, found):
+        assert all(question["path"] not in each["prototypes"] for each in question["options"])
     assert not (clustered / FILE).exists()
 
 
