@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-EVERY = slice(None)
+from spice_cli.heads.linear import EVERY
+
 BLOCK = 2**14
 """Rows at a time, where only their logits stay."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spice_cli.ops.doubles import once
 from spice_cli.ops.neighbors import nearest
 from spice_cli.ops.similarity import similar_to
 
@@ -42,14 +43,4 @@ def alike(
     order = apart[row, place].argsort(stable=True)
     pairs = pairs[order].cpu()
     shared = pairs[(pairs[:, 0] < n - test) & (pairs[:, 1] >= n - test)]
-    return _once(pairs), _once(shared)
-
-
-def _once(pairs: Tensor) -> Tensor:
-    """Keep the first pair of each second row, in the order of the second rows."""
-    kept: dict[int, int] = {}
-    for early, late in pairs.tolist():
-        kept.setdefault(late, early)
-    return torch.tensor([(kept[late], late) for late in sorted(kept)], dtype=torch.int64).view(
-        -1, 2
-    )
+    return once(pairs), once(shared)

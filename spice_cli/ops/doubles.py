@@ -64,8 +64,8 @@ def doubles(images: Tensor, test: int = 0, *, pairwise: bool = True) -> Doubles:
             _confirmed(images, _before(_turn(sketch, quarters), rest, sketch), quarters)
             for quarters in (1, 2, 3)
         ]
-        turned = _once(torch.cat(turns))
-    return Doubles(exact, near, turned, _once(torch.cat([same, alike])))
+        turned = once(torch.cat(turns))
+    return Doubles(exact, near, turned, once(torch.cat([same, alike])))
 
 
 def signatures(images: Tensor, side: int = SIDE) -> Tensor:
@@ -138,8 +138,8 @@ def _confirmed(images: Tensor, pairs: Tensor, quarters: int) -> Tensor:
     return torch.cat(kept)
 
 
-def _once(pairs: Tensor) -> Tensor:
-    """Keep the first pair of each second row, in the order of the second rows."""
+def once(pairs: Tensor) -> Tensor:
+    """Keep of pairs (m, 2) the first of each second row, in the order of the second rows."""
     if not len(pairs):
         return pairs
     pairs = pairs[pairs[:, 1].argsort(stable=True)]
