@@ -5,7 +5,8 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -41,6 +42,7 @@ def together(command_line: Callable[[], None]) -> None:
     if not _started():
         command_line()
         return
+    from spice_cli.ops.collective import LostError
     from spice_cli.stages.assist import dismiss, serve
     from spice_cli.stages.join import join
 
@@ -51,15 +53,27 @@ def together(command_line: Callable[[], None]) -> None:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_DFL)
                 serve(group)
-                return
-    except typer.Exit as end:
-        raise SystemExit(end.exit_code) from None
+                end(0)
+    except typer.Exit as stop:
+        end(stop.exit_code)
     try:
         command_line()
-    except SystemExit as end:
-        if not end.code:
-            dismiss(group)
-        raise
+    except SystemExit as stop:
+        if not stop.code:
+            with suppress(LostError):
+                dismiss(group)
+        end(stop.code)
+
+
+def end(code: str | int | None) -> NoReturn:
+    """End this process at once, without taking the interpreter down first.
+
+    A thread of gloo may still hold a tensor of the last exchange, and abort the process if it lets
+    go of it while Python comes down.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _started() -> bool:
