@@ -40,11 +40,22 @@ from spice_cli.stages.features import features
 from spice_cli.stages.room import room
 
 D, INNER, CLUSTERS, SIDE, LABELLED = 128, 16, 100, 32, 5_000
-SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-MOST = {"embed": 10**6, "heads": 10**6, "exact": 10**5, "ivf": 10**6, "metrics": 10**6}
+FEW, TINY = 10, 8
+SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 10_000_000)
+MOST = {
+    "embed": 10**6,
+    "embed-tiny": 10**7,
+    "heads": 10**6,
+    "heads-few": 10**7,
+    "exact": 10**5,
+    "ivf": 10**6,
+    "metrics": 10**7,
+}
 WHAT = {
     "embed": f"`embed`, `small` backbone, {SIDE} pixels, mapped",
+    "embed-tiny": f"the same, {TINY} pixels",
     "heads": f"an epoch of 10 `spice` heads, {CLUSTERS} clusters, M = {LABELLED:,}",
+    "heads-few": f"the same, {FEW} clusters",
     "exact": f"`select-reliable`, exact top-100, d = {D}",
     "ivf": "the same, `index=ivf`",
     "metrics": "ACC, NMI and ARI, 1,000 classes",
@@ -98,14 +109,14 @@ def embeddings(n: int) -> Tensor:
     return rows
 
 
-def embed(n: int, folder: Path) -> Callable[[], dict[str, Any]]:
+def embed(n: int, folder: Path, *, side: int = SIDE) -> Callable[[], dict[str, Any]]:
     """Embed images that lie in a file."""
-    shape = (n, 3, SIDE, SIDE)
+    shape = (n, 3, side, side)
     made = np.lib.format.open_memmap(folder / "x.npy", mode="w+", dtype=np.uint8, shape=shape)
     noise = np.random.default_rng(0).integers(256, size=(1000, *shape[1:]), dtype=np.uint8)
     for start in range(0, n, 1000):
         made[start : start + 1000] = noise
-    backbone = small(SIDE).eval().to(memory_format=torch.channels_last)
+    backbone = small(side).eval().to(memory_format=torch.channels_last)
     bf16 = partial(torch.autocast, "cpu", torch.bfloat16)
     job: Any = SimpleNamespace(autocast=bf16, device=torch.device("cpu"))
 
@@ -117,12 +128,12 @@ def embed(n: int, folder: Path) -> Callable[[], dict[str, Any]]:
     return work
 
 
-def heads(n: int, folder: Path) -> Callable[[], dict[str, Any]]:
+def heads(n: int, folder: Path, *, clusters: int = CLUSTERS) -> Callable[[], dict[str, Any]]:
     """Train heads for an epoch on stored features."""
     kind = load(HEADS["spice"])
-    config, generator = SelfLabel(clusters=CLUSTERS), torch.Generator().manual_seed(0)
+    config, generator = SelfLabel(clusters=clusters), torch.Generator().manual_seed(0)
     head = kind(
-        plain_source(embeddings(n), CLUSTERS),
+        plain_source(embeddings(n), clusters),
         config,
         kind.Config.model_validate({"batch": LABELLED}),
         generator,
@@ -130,7 +141,7 @@ def heads(n: int, folder: Path) -> Callable[[], dict[str, Any]]:
 
     def work() -> dict[str, Any]:
         head.epoch(1, generator, lambda count: None)
-        return {"disk": 4 * n * CLUSTERS}
+        return {"disk": 4 * n * clusters}
 
     return work
 
@@ -174,7 +185,9 @@ def main() -> None:
     """Measure one cost at one size, and say so in JSON."""
     prepare: dict[str, Callable[[int, Path], Callable[[], dict[str, Any]]]] = {
         "embed": embed,
+        "embed-tiny": partial(embed, side=TINY),
         "heads": heads,
+        "heads-few": partial(heads, clusters=FEW),
         "exact": partial(select, index="exact"),
         "ivf": partial(select, index="ivf"),
         "metrics": metrics,

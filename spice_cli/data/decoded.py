@@ -1,7 +1,7 @@
-"""Encoded images are decoded once: the pixels stay in a file that later runs map into memory."""
+"""Encoded images are decoded once: the pixels stay in files that later runs map into memory."""
 
-import errno
 import json
+import math
 import os
 import shutil
 import warnings
@@ -21,6 +21,7 @@ from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Say, fingerprint, require_test
 from spice_cli.data.encoded import Decoded, Item, decode_all, judge
 from spice_cli.data.journal import Journal
+from spice_cli.data.mapped import Mapped, create, remove
 from spice_cli.data.root import home
 from spice_cli.errors import InvalidError, SpiceError
 
@@ -47,16 +48,16 @@ def keep_decoded(
 ) -> Decoded:
     """Return what `decode_all` makes of `items`, out of `decoded/` in `home` where it can.
 
-    A file there belongs to the paths, sizes and times of change of the `sources` that the items
-    come from, in their order, and to the size of the images; the names of those that could not be
-    read lie beside it. Whoever is killed over it leaves what was decoded, and the next one goes on
-    from there. The tensor of a mapped file must not be written to. Where `home` cannot be
-    written, or its disk is full and the images are few, they are decoded into memory. Errors as in
-    `decode_all`; InvalidError where many images find no room.
+    A directory of shards there belongs to the paths, sizes and times of change of the `sources`
+    that the items come from, in their order, and to the size of the images; the names of those that
+    could not be read lie beside it. Whoever is killed over it leaves what was decoded, and the next
+    one goes on from there. The tensor of mapped shards must not be written to. Where `home` cannot
+    be written, or its disk is full and the images are few, they are decoded into memory. Errors as
+    in `decode_all`; InvalidError where many images find no room.
     """
     require_test(spec, total - train)
     folder = home() / "decoded"
-    kept = folder / f"{_key(sources, spec.size, total)}.npy"
+    kept = folder / _key(sources, spec.size, total)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         kept.with_suffix(".lock").touch()
@@ -76,7 +77,7 @@ def keep_decoded(
             if unfinished.exists():
                 found = _settled(unfinished, kept, found, total, say)
         except SpiceError:
-            unfinished.unlink(missing_ok=True)
+            remove(unfinished)
             raise
         kept.with_suffix(".progress").unlink(missing_ok=True)
     return found
@@ -88,20 +89,17 @@ def _key(sources: Sequence[Path], size: int | None, total: int) -> str:
         for file in sources
         if (seen := file.stat())
     ]
-    return sha256(json.dumps([3, size, total, facts]).encode()).hexdigest()[:32]
+    return sha256(json.dumps([4, size, total, facts]).encode()).hexdigest()[:32]
 
 
-def _recalled(file: Path, train: int, total: int) -> Decoded | None:
+def _recalled(folder: Path, train: int, total: int) -> Decoded | None:
     try:
-        images: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-        beside = file.with_suffix(".json")
-        left, mark, check = json.loads(beside.read_text(encoding="utf-8"))
-        if check != _check(left, mark):
+        left, mark, shape, check = json.loads(folder.with_suffix(".json").read_text("utf-8"))
+        if check != _check(left, mark, shape) or shape[:2] != [total, 3] or len(shape) != 4:
             return None
         bad = {int(at): str(name) for at, name in left}
-    except (OSError, ValueError, EOFError, TypeError):
-        return None
-    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[:2] != (total, 3):
+        images = Mapped(folder, math.prod(shape), write=False).array().reshape(shape)
+    except (OSError, ValueError, TypeError):
         return None
     kept = [index for index in range(total) if index not in bad]
     with warnings.catch_warnings(action="ignore", category=UserWarning):
@@ -112,48 +110,30 @@ def _recalled(file: Path, train: int, total: int) -> Decoded | None:
     return Decoded(mapped, readable, torch.tensor(kept), tuple(bad.values()), mark)
 
 
-def _room(file: Path, journal: Journal, shape: tuple[int, ...]) -> np.ndarray:
-    needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(file.parent).free
-    images = _begun(file, shape)
-    if images is None and needed + SPARE <= free:
+def _room(folder: Path, journal: Journal, shape: tuple[int, ...]) -> np.ndarray:
+    needed, free = math.prod(shape), shutil.disk_usage(folder.parent).free
+    found = None
+    with suppress(OSError, ValueError):
+        found = Mapped(folder, needed, write=True)
+    if found is None and needed + SPARE <= free:
         with suppress(OSError):
-            images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-    if images is not None and _reserved(file):
-        return images
-    file.unlink(missing_ok=True)
+            found = create(folder, needed)
+    if found is not None:
+        journal.flush = found.flush
+        return found.array().reshape(shape)
+    remove(folder)
     journal.file = None
     if needed <= SMALL:
         return np.empty(shape, np.uint8)
     raise InvalidError(
-        f"decoded images need {needed / 2**30:.1f} GiB in `{file.parent}`, which has "
+        f"decoded images need {needed / 2**30:.1f} GiB in `{folder.parent}`, which has "
         f"{free / 2**30:.1f} GiB left",
         hint=f"{ELSEWHERE}, or make the images smaller with `--size`",
     )
 
 
-def _begun(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Map what another process began to decode; None where there is nothing, or of other images."""
-    try:
-        found = np.lib.format.open_memmap(file, mode="r+")
-    except (OSError, ValueError):
-        return None
-    return found if found.shape == shape and found.dtype == np.uint8 else None
-
-
-def _reserved(file: Path) -> bool:
-    """Take the room on the disk now: a page that finds none later ends the process (SIGBUS)."""
-    if not hasattr(os, "posix_fallocate"):
-        return True
-    try:
-        with file.open("rb+") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-    except OSError as error:
-        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
-    return True
-
-
-def _check(left: Sequence[Sequence[object]], mark: str) -> str:
-    return sha256(json.dumps([left, mark]).encode()).hexdigest()
+def _check(left: Sequence[Sequence[object]], mark: str, shape: Sequence[int]) -> str:
+    return sha256(json.dumps([left, mark, shape]).encode()).hexdigest()
 
 
 def _settled(unfinished: Path, kept: Path, found: Decoded, total: int, say: Say) -> Decoded:
@@ -169,12 +149,12 @@ def _settle(unfinished: Path, kept: Path, found: Decoded, total: int) -> str:
     readable = set(found.kept.tolist())
     missing = [index for index in range(total) if index not in readable]
     left, mark = list(zip(missing, found.bad, strict=True)), fingerprint(found.images)
-    notes = json.dumps([left, mark, _check(left, mark)])
-    kept.unlink(missing_ok=True)
+    shape = [total, *found.images.shape[1:]]
+    notes = json.dumps([left, mark, shape, _check(left, mark, shape)])
+    remove(kept)
     beside = kept.with_suffix(".partial")
     beside.write_text(notes, encoding="utf-8")
     beside.replace(kept.with_suffix(".json"))
-    with unfinished.open("rb+") as opened:
-        os.fsync(opened.fileno())
+    Mapped(unfinished, math.prod(shape), write=True).flush()
     unfinished.replace(kept)
     return mark

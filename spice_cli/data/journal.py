@@ -1,20 +1,21 @@
-"""How far a file of decoded images has come, so that whoever goes on with it decodes the rest."""
+"""How far decoding has come, so that whoever goes on with it decodes the rest."""
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-SHARD = 2**26
+BETWEEN = 2**26
 """Bytes of pixels that are decoded between two entries: the most that is lost."""
 
 
 @dataclass
 class Journal:
-    """The entries of `file`, one a shard: how many images were read, and the hash of their pixels.
+    """The entries of `file`: how many images were read so far, and the hash of the newest pixels.
 
     An entry is written once its pixels are on the disk, and believed only if they are still there.
     Where none can be written, it is done without.
@@ -26,6 +27,8 @@ class Journal:
     """Encoded images that were read."""
     bad: list[tuple[int, str]] = field(default_factory=list)
     """Which of them could not be, and what they are called."""
+    flush: Callable[[], None] = lambda: None
+    """Brings pixels to the disk."""
 
     @property
     def kept(self) -> int:
@@ -54,7 +57,7 @@ class Journal:
 
     def due(self, read: int, images: np.ndarray) -> bool:
         """Whether so many images read make another entry."""
-        return self.file is not None and (read - self.read) * images[0].nbytes >= SHARD
+        return self.file is not None and (read - self.read) * images[0].nbytes >= BETWEEN
 
     def add(self, read: int, bad: list[tuple[int, str]], images: np.ndarray) -> None:
         """Note that `read` images were read, and that those in `bad` are all that could not be."""
@@ -62,8 +65,6 @@ class Journal:
             return
         before, new = self.kept, bad[len(self.bad) :]
         self.read, self.bad = read, list(bad)
-        if isinstance(images, np.memmap):
-            images.flush()
         entry = {
             "shape": list(images.shape),
             "read": read,
@@ -71,6 +72,7 @@ class Journal:
             "sha256": _hash(images[before : self.kept]),
         }
         try:
+            self.flush()
             with self.file.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(entry) + "\n")
                 stream.flush()

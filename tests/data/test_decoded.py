@@ -1,3 +1,4 @@
+import mmap
 import os
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 from PIL import Image
 
 from spice_cli.config.data import DataSpec
-from spice_cli.data import decoded, encoded, journal
+from spice_cli.data import decoded, encoded, journal, mapped
 from spice_cli.data.decode import decode
 from spice_cli.data.decoded import decode_once
 from spice_cli.errors import InvalidError
@@ -26,7 +27,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Pa
 
 
 def stored(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "home/decoded").glob("*.npy"))
+    return sorted(each for each in (tmp_path / "home/decoded").glob("*") if not each.suffix)
 
 
 def test_images_are_decoded_once(
@@ -41,6 +42,7 @@ def test_images_are_decoded_once(
     assert second.kept.equal(first.kept)
     assert (second.train, second.bad) == (first.train, first.bad) == (3, ())
     assert not list(file.parent.glob("*.unfinished"))
+    assert [shard.name for shard in file.iterdir()] == ["00000"]
 
 
 @pytest.mark.parametrize("change", ["size", "touched", "order", "truncated"])
@@ -56,7 +58,7 @@ def test_other_images_are_decoded_anew(
     if change == "order":
         files = files[::-1]
     if change == "truncated":
-        file.write_bytes(file.read_bytes()[:200])
+        os.truncate(file / "00000", 200)
     again = decode_once(files, 3, spec, print)
     first = {"touched": 77, "order": 4}.get(change, 0)
     assert (int(again.images[0, 0, 0, 0]), again.images.shape[-1]) == (first, spec.size)
@@ -132,12 +134,22 @@ def test_a_home_that_cannot_be_written_is_named_and_done_without(
     assert "SPICE_DATA" in said[0]
 
 
-def test_the_mapped_pixels_are_those_of_the_file(
-    files: list[tuple[str, Path]], tmp_path: Path
+def test_the_mapped_pixels_are_those_of_the_shards(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode_once(files, 3, SPEC, print)
-    (file,) = stored(tmp_path)
-    assert np.array_equal(np.load(file), decode_once(files, 3, SPEC, print).images.numpy())
+    monkeypatch.setattr(mapped, "SHARD", mmap.PAGESIZE)
+    spec = DataSpec(name="x", size=32)
+    first = decode_once(files, 3, spec, print)
+    (folder,) = stored(tmp_path)
+    shards = sorted(folder.iterdir())
+    assert len(shards) == -(-5 * 3 * 32 * 32 // mmap.PAGESIZE)
+    assert all(shard.stat().st_size == mmap.PAGESIZE for shard in shards[:-1])
+    again = decode_once(files, 3, spec, print).images.numpy().copy()
+    assert b"".join(shard.read_bytes() for shard in shards) == again.tobytes()
+    assert np.array_equal(first.images.numpy(), again)
+    pixels = shards[1].read_bytes()
+    shards[1].write_bytes(bytes(len(pixels)))
+    assert np.array_equal(decode_once(files, 3, spec, print).images.numpy(), again)
 
 
 class Killed(BaseException):
@@ -156,7 +168,7 @@ def killed_after(count: int, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(encoded, "decode", dying)
     monkeypatch.setattr(encoded, "CHUNK", 1)
-    monkeypatch.setattr(journal, "SHARD", 2 * 3 * 8 * 8)
+    monkeypatch.setattr(journal, "BETWEEN", 2 * 3 * 8 * 8)
     return seen
 
 
@@ -178,7 +190,7 @@ def test_whoever_is_killed_goes_on_where_the_last_shard_ended(
     assert (found.train, found.bad) == (2, ("1.png",))
     assert any("decoded already" in line for line in said) == (2 <= count < 5)
     assert {file.suffix for file in (tmp_path / "home/decoded").iterdir()} == {
-        ".npy",
+        "",
         ".json",
         ".lock",
     }
@@ -196,15 +208,15 @@ def test_what_a_damaged_journal_or_file_says_is_decoded_again(
     lines = entries.read_text().splitlines()
     assert len(lines) == 2
     if damage == "pixels":
-        whole = bytearray(pixels.read_bytes())
+        whole = bytearray((pixels / "00000").read_bytes())
         whole[-3 * 3 * 64] ^= 1  # of the third image
-        pixels.write_bytes(whole)
+        (pixels / "00000").write_bytes(whole)
     if damage == "entry":
         entries.write_text(f"{lines[0]}\n{lines[1][:20]}")
     if damage == "shape":
         entries.write_text("\n".join(lines).replace("8, 8", "9, 9"))
     if damage == "gone":
-        pixels.unlink()
+        (pixels / "00000").unlink()
     seen = killed_after(99, monkeypatch)
     found = decode_once(files, 3, SPEC, print)
     assert len(seen) == (3 if damage in ("pixels", "entry") else 5)

@@ -1,0 +1,159 @@
+"""One array in a directory of files, its shards, which are mapped into memory side by side.
+
+Shards are cut by bytes: a row may begin in one and end in the next, and whoever has the array does
+not notice. Where the system cannot map files side by side there is one shard.
+"""
+
+import ctypes
+import errno
+import mmap
+import os
+import shutil
+import sys
+from contextlib import ExitStack, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+SHARD = 2**30
+"""Bytes of every file but the last."""
+MAP_FIXED = 0x10
+UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems answer that cannot reserve room."""
+NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x40 if sys.platform == "darwin" else 0x4000)
+
+
+class Mapped:
+    """An array of uint8 whose memory is the shards in `folder`, one after another.
+
+    It stays mapped for as long as an array of it, or made from it, is there.
+    """
+
+    def __init__(self, folder: Path, size: int, *, write: bool) -> None:
+        """Map what lies there.
+
+        Raises:
+            ValueError: `folder` does not hold `size` bytes in shards, or holds other things.
+            OSError: it cannot be read, or not be written where `write` asks for it.
+        """
+        self.folder, self.size, self.write = folder, size, write
+        lengths = _lengths(size)
+        files = [folder / _name(number) for number in range(len(lengths))]
+        if sorted(folder.iterdir()) != files:
+            raise ValueError(f"{folder} does not hold {len(files)} shards")
+        self.files = files
+        self._memory = _side_by_side(files, lengths, write=write)
+
+    def array(self) -> np.ndarray:
+        """Return all bytes (size,) uint8; read-only unless opened to be written."""
+        return np.asarray(_Bytes(self._memory, self.size, self.write))
+
+    def flush(self) -> None:
+        """Wait until what was written is on the disk."""
+        for file in self.files:
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+
+
+def create(folder: Path, size: int) -> Mapped:
+    """Make a directory of shards with room for `size` bytes, in place of what is there.
+
+    The room on the disk is taken now: a page that found none later would end the process (SIGBUS).
+
+    Raises:
+        OSError: there is no such room, or it cannot be written.
+    """
+    remove(folder)
+    folder.mkdir(parents=True)
+    for number, length in enumerate(_lengths(size)):
+        with (folder / _name(number)).open("xb") as file:
+            file.truncate(length)
+            _reserve(file.fileno(), length)
+    return Mapped(folder, size, write=True)
+
+
+def _reserve(number: int, length: int) -> None:
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(number, 0, length)
+    except OSError as error:
+        if error.errno not in UNKNOWN:
+            raise
+
+
+def remove(folder: Path) -> None:
+    """Remove a directory of shards if it is there; a link to one goes, and not what it leads to."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    else:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
+class _Bytes:
+    """Memory as numpy takes it; the array keeps this, and so the memory, alive."""
+
+    def __init__(self, memory: mmap.mmap, size: int, write: bool) -> None:
+        self.memory = memory
+        start = np.frombuffer(memory, np.uint8).ctypes.data
+        self.__array_interface__ = {
+            "data": (start, not write),
+            "shape": (size,),
+            "typestr": "|u1",
+            "version": 3,
+        }
+
+
+def _name(number: int) -> str:
+    return f"{number:05}"
+
+
+def _lengths(size: int) -> list[int]:
+    if size < 1:
+        raise ValueError("there is nothing to map")
+    shard = SHARD if _libc() is not None else size
+    return [min(shard, size - start) for start in range(0, size, shard)]
+
+
+def _side_by_side(files: list[Path], lengths: list[int], *, write: bool) -> mmap.mmap:
+    access = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0) if _libc() else 0
+    with ExitStack() as stack:
+        opened = [stack.enter_context(_opened(file, write)) for file in files]
+        if [os.fstat(each.fileno()).st_size for each in opened] != lengths:
+            raise ValueError(f"the shards in {files[0].parent} are not as large as they should be")
+        if len(opened) == 1:
+            how = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
+            return mmap.mmap(opened[0].fileno(), lengths[0], access=how)
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
+        memory = mmap.mmap(-1, sum(lengths), flags=private, prot=mmap.PROT_READ)
+        place = np.frombuffer(memory, np.uint8).ctypes.data
+        for each, length in zip(opened, lengths, strict=True):
+            flags = mmap.MAP_SHARED | MAP_FIXED
+            if _libc().mmap(place, length, access, flags, each.fileno(), 0) != place:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), each.name)
+            place += length
+        return memory
+
+
+def _opened(file: Path, write: bool) -> BinaryIO:
+    """Open a shard that lies there itself, and is not a link."""
+    flags = (os.O_RDWR if write else os.O_RDONLY) | getattr(os, "O_NOFOLLOW", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(file, flags), "rb+" if write else "rb")
+
+
+@cache
+def _libc() -> Any:
+    """Return the C library's functions, or None where files cannot be mapped side by side."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+    except (OSError, AttributeError, TypeError):
+        return None
+    pointer, length, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    libc.mmap.argtypes = (pointer, length, number, number, number, ctypes.c_longlong)
+    return libc
