@@ -35,9 +35,13 @@ from spice_cli.ops.contingency import tabulate
 from spice_cli.ops.judged import judged
 from spice_cli.ops.metrics import accuracy, adjusted_rand_index, normalized_mutual_information
 from spice_cli.ops.neighbors import tell_nearest
+from spice_cli.run.checkpoint import Checkpoint
+from spice_cli.run.manifest import Stage
 from spice_cli.stages.allocator import keep_freed_memory
-from spice_cli.stages.features import features
-from spice_cli.stages.room import room
+from spice_cli.stages.features import unit_rows
+from spice_cli.stages.group import ALONE
+from spice_cli.stages.room import Room
+from spice_cli.track import Silent
 
 D, INNER, CLUSTERS, SIDE, LABELLED = 128, 16, 100, 32, 5_000
 FEW, TINY = 10, 8
@@ -117,13 +121,25 @@ def embed(n: int, folder: Path, *, side: int = SIDE) -> Callable[[], dict[str, A
     for start in range(0, n, 1000):
         made[start : start + 1000] = noise
     backbone = small(side).eval().to(memory_format=torch.channels_last)
-    bf16 = partial(torch.autocast, "cpu", torch.bfloat16)
-    job: Any = SimpleNamespace(autocast=bf16, device=torch.device("cpu"))
+    job: Any = SimpleNamespace(
+        autocast=partial(torch.autocast, "cpu", torch.bfloat16),
+        device=torch.device("cpu"),
+        group=ALONE,
+        stage=Stage.EMBED,
+        track=Silent(),
+        checkpoint=Checkpoint(folder, Stage.EMBED, ""),
+        checkpointed=lambda: None,
+        checkpoint_seconds=20.0,
+        saved=time.monotonic(),
+        seconds=0.0,
+    )
 
     def work() -> dict[str, Any]:
-        out = room(folder, torch.device("cpu"), n, int(backbone.features))
-        features(backbone, torch.from_numpy(made), plain, job, batch_size=512, out=out)
-        return {"disk": out.nbytes}
+        room, generator = Room(job, n, int(backbone.features)), torch.Generator()
+        for part in torch.split(torch.from_numpy(made), 512):
+            room.put(unit_rows(backbone, part, plain, job))
+            room.save(generator)
+        return {"disk": room.rows.nbytes}
 
     return work
 

@@ -27,8 +27,8 @@ class Journal:
     """Encoded images that were read."""
     bad: list[tuple[int, str]] = field(default_factory=list)
     """Which of them could not be, and what they are called."""
-    flush: Callable[[], None] = lambda: None
-    """Brings pixels to the disk."""
+    flush: Callable[[int, int], None] = lambda start, end: None
+    """Brings the bytes of the images from one to another to the disk."""
 
     @property
     def kept(self) -> int:
@@ -72,7 +72,7 @@ class Journal:
             "sha256": _hash(images[before : self.kept]),
         }
         try:
-            self.flush()
+            self.flush(before * images[0].nbytes, self.kept * images[0].nbytes)
             with self.file.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(entry) + "\n")
                 stream.flush()

@@ -50,11 +50,13 @@ class Mapped:
         """Return all bytes (size,) uint8; read-only unless opened to be written."""
         return np.asarray(_Bytes(self._memory, self.size, self.write))
 
-    def flush(self) -> None:
-        """Wait until what was written is on the disk."""
-        for file in self.files:
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
+    def flush(self, start: int = 0, end: int | None = None) -> None:
+        """Wait until what was written from byte `start` to `end` is on the disk."""
+        shard, last = _shard(self.size), self.size if end is None else end
+        for number, file in enumerate(self.files):
+            if number * shard < last and start < (number + 1) * shard:
+                with file.open("rb+") as opened:
+                    os.fsync(opened.fileno())
 
 
 def create(folder: Path, size: int) -> Mapped:
@@ -114,8 +116,12 @@ def _name(number: int) -> str:
 def _lengths(size: int) -> list[int]:
     if size < 1:
         raise ValueError("there is nothing to map")
-    shard = SHARD if _libc() is not None else size
+    shard = _shard(size)
     return [min(shard, size - start) for start in range(0, size, shard)]
+
+
+def _shard(size: int) -> int:
+    return SHARD if _libc() is not None else size
 
 
 def _side_by_side(files: list[Path], lengths: list[int], *, write: bool) -> mmap.mmap:

@@ -24,8 +24,8 @@ def quality(embeddings: Tensor, generator: torch.Generator) -> dict[str, float]:
     """
     rows = embeddings
     if len(rows) > ROWS:
-        drawn = torch.randperm(len(rows), generator=generator, device=rows.device)[:ROWS]
-        rows = rows[drawn]
+        drawn = torch.randperm(len(rows), generator=generator, device=generator.device)[:ROWS]
+        rows = rows[drawn.to(rows.device)]
     return {"rankme": rankme(rows), "mean_cosine": mean_cosine(rows)}
 
 

@@ -28,6 +28,11 @@ def checkpoint_file(run: Path, stage: Stage) -> Path:
     return run / f"{stage}.checkpoint.safetensors"
 
 
+def rows_folder(run: Path, stage: Stage) -> Path:
+    """Name the directory of the rows that an unfinished stage has so far."""
+    return run / f"{stage}.checkpoint.rows"
+
+
 def aside(file: Path) -> Path:
     """Name the place where a file waits while a new one takes its place."""
     return file.with_name(f"{file.name}.previous")

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run import files, tensors
-from spice_cli.run.artifact import checkpoint_file
+from spice_cli.run.artifact import checkpoint_file, rows_folder
 from spice_cli.run.manifest import Stage
 
 
@@ -32,6 +32,8 @@ class Checkpoint:
 
     def __init__(self, run_path: Path, stage: Stage, key: str) -> None:
         self.path = checkpoint_file(run_path, stage)
+        self.rows = rows_folder(run_path, stage)
+        """Where rows lie that are kept beside it."""
         self.stage = stage
         self.key = key
         self.other = False
@@ -73,8 +75,9 @@ class Checkpoint:
             tensors.save(partial, here, {"checkpoint": _canonical(head).decode()})
 
     def discard(self) -> None:
-        """Remove the checkpoint, if there is one."""
+        """Remove the checkpoint, if there is one, and the rows beside it."""
         files.remove(self.path)
+        files.remove_folder(self.rows)
 
 
 def pack_optimizer(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spice_cli.errors import InvalidError
 
-OWN = (".json", ".jsonl", ".safetensors", ".spare", ".previous", ".partial", ".lock")
+OWN = (".json", ".jsonl", ".safetensors", ".spare", ".previous", ".partial", ".lock", ".rows")
 """What the names of the files end in that a run reads again or adds to."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -89,6 +89,12 @@ def remove(path: Path) -> None:
     """Remove a file if it is there."""
     with naming(path, "remove"):
         path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a directory with its files if it is there."""
+    with naming(path, "remove"), suppress(FileNotFoundError):
+        shutil.rmtree(path)
 
 
 def quoted(path: Path) -> str:

@@ -152,6 +152,7 @@ class Run:
             self._save(self.manifest.model_copy(update={"stages": ordered}))
             files.remove(artifact.aside(file))
             files.remove(artifact.checkpoint_file(self.path, stage))
+            files.remove_folder(artifact.rows_folder(self.path, stage))
         return record
 
     def change(

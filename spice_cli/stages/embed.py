@@ -13,55 +13,49 @@ from spice_cli.ops.quality import collapsed, quality
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import restore
-from spice_cli.stages.features import View, features, mirrored, strong_view, weak_view
+from spice_cli.stages.features import (
+    View,
+    fitting,
+    mirrored,
+    strong_view,
+    unit_rows,
+    weak_view,
+)
 from spice_cli.stages.job import Job, Work
-from spice_cli.stages.room import room
-
-BLOCK = 2**16
-"""Rows at a time."""
+from spice_cli.stages.room import Room
 
 
 def compute(job: Job[Embed]) -> dict[str, Tensor]:
     """Embed every image, train and test, in data set order; with `views`, augmented ones too."""
-    config = job.config
-    images = job.images()
+    config, images = job.config, job.images()
     backbone = restore(job.run, job.device)
     job.group.share(backbone)
     job.log.clear()
+    rounds, n = _rounds(job), len(images)
+    room = Room(job, len(rounds) * n, int(backbone.features))
+    before, size = room.done, fitting(config.batch_size, images, job.device)
     started = time.monotonic()
-    rounds = 1 + config.flip + 2 * config.views
-    with job.track.bar("embed", rounds * len(images)) as bar:
-
-        def embed(view: View, into: Tensor) -> Tensor:
-            return features(
-                backbone,
-                images,
-                view,
-                job,
-                batch_size=config.batch_size,
-                bar=bar,
-                out=into,
-            )
-
-        def rows(*views: int) -> Tensor:
-            return room(job.run.path, job.device, *views, len(images), int(backbone.features))
-
-        embeddings = embed(plain, rows())
-        if config.flip:
-            parts = (torch.split(each, BLOCK) for each in (embeddings, embed(mirrored, rows())))
-            for own, other in zip(*parts, strict=True):
-                own.copy_(F.normalize(own + other))
-        out = {"embeddings": embeddings}
-        if config.views:
-            out |= {"weak": rows(config.views), "strong": rows(config.views)}
-            for v, into in enumerate(out["weak"]):
-                embed(weak_view(config.weak, job.generator("weak", v)), into)
-            for v, into in enumerate(out["strong"]):
-                embed(strong_view(config.strong, job.generator("strong", v)), into)
+    with job.track.bar("embed", len(rounds) * n, done=before) as bar:
+        for number, (views, generator) in enumerate(rounds):
+            first = min(n, max(0, before - number * n))
+            if 0 < first < n and room.state is not None:
+                generator.set_state(room.state)
+            for start in range(first, n, size):
+                part = images[start : start + size]
+                rows = [unit_rows(backbone, part, view, job) for view in views]
+                room.put(F.normalize(rows[0] + rows[1]) if rows[1:] else rows[0])
+                room.save(generator)
+                bar.advance(len(part))
     if job.device.type == "cuda":
         torch.cuda.synchronize(job.device)
     seconds = time.monotonic() - started
-    done = rounds * len(images)
+    if job.group.rank:
+        return {}
+    out = {"embeddings": room.rows[:n]}
+    if config.views:
+        kinds = room.rows[n:].view(2, config.views, n, -1)
+        out |= dict(zip(("weak", "strong"), kinds, strict=True))
+    done = room.done - before
     job.note(
         {
             "epoch": 1,
@@ -72,6 +66,20 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
         }
     )
     return out
+
+
+def _rounds(job: Job[Embed]) -> list[tuple[tuple[View, ...], torch.Generator]]:
+    """Return what is made of all images one after another, each with its random numbers."""
+    config = job.config
+    views: tuple[View, ...] = (plain, mirrored) if config.flip else (plain,)
+    rounds = [(views, job.generator("plain"))]
+    for v in range(config.views):
+        generator = job.generator("weak", v)
+        rounds.append(((weak_view(config.weak, generator),), generator))
+    for v in range(config.views):
+        generator = job.generator("strong", v)
+        rounds.append(((strong_view(config.strong, generator),), generator))
+    return rounds
 
 
 def _described(job: Job[Embed], embeddings: Tensor) -> dict[str, float | None]:

@@ -10,14 +10,12 @@ from spice_cli.config.views import Strong, Weak
 from spice_cli.ops.augment import plain, strong, weak
 from spice_cli.ops.residence import brought
 from spice_cli.stages.job import Job
-from spice_cli.track import Bar
 
 View = Callable[[Tensor], Tensor]
 PIXELS = 16 * 224 * 224
 """At a time on a CPU."""
 
 
-@torch.no_grad()
 def features(
     backbone: nn.Module,
     images: Tensor,
@@ -25,22 +23,27 @@ def features(
     job: Job,  # type: ignore[type-arg]
     *,
     batch_size: int,
-    bar: Bar | None = None,
-    out: Tensor | None = None,
 ) -> Tensor:
-    """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8, in `out`."""
-    at = 0
-    for part in torch.split(images, fitting(batch_size, images, job.device)):
-        pixels = view(brought(part, job.device)).contiguous(memory_format=torch.channels_last)
-        with job.autocast():
-            pooled = backbone(pixels)
-        rows = F.normalize(pooled.float())
-        out = rows.new_empty(len(images), rows.shape[1]) if out is None else out
-        out[at : at + len(rows)] = rows
-        at += len(rows)
-        if bar:
-            bar.advance(len(part))
-    return torch.empty(0) if out is None else out
+    """Return unit rows (n, d) float32 of a view of each image (n, 3, h, w) uint8."""
+    size = fitting(batch_size, images, job.device)
+    return torch.cat(
+        [unit_rows(backbone, part, view, job) for part in torch.split(images, size)]
+        or [torch.empty(0)]
+    )
+
+
+@torch.no_grad()
+def unit_rows(
+    backbone: nn.Module,
+    images: Tensor,
+    view: View,
+    job: Job,  # type: ignore[type-arg]
+) -> Tensor:
+    """Return unit rows (b, d) float32 of a view of images (b, 3, h, w) uint8, taken together."""
+    pixels = view(brought(images, job.device)).contiguous(memory_format=torch.channels_last)
+    with job.autocast():
+        pooled = backbone(pixels)
+    return F.normalize(pooled.float())
 
 
 def fitting(batch_size: int, images: Tensor, device: torch.device | None = None) -> int:

@@ -80,9 +80,16 @@ class Job(Generic[C]):
         """Return all images of the run (n, 3, h, w) uint8, on the device if they fit."""
         return settled(images_of(self.run, self.track.say).images, self.device, self.track.say)
 
+    def checkpointed(self) -> tuple[dict[str, Tensor], dict[str, JsonValue]] | None:
+        """Return the tensors and notes of the checkpoint; say so if there is one of other work."""
+        found = self.checkpoint.load()
+        if self.checkpoint.other:
+            self.track.say(f"`{self.stage}` starts anew: its checkpoint is of other settings")
+        return found
+
     def resume(self, parts: Parts, deal: Deal = ALL) -> int:
         """Load the parts from the checkpoint, if there is one; return the epochs already done."""
-        found = self.checkpoint.load() if self.group.rank == 0 else None
+        found = self.checkpointed() if self.group.rank == 0 else None
         if (told := self.group.told(_mark(found))) and self.group.rank > 0:
             found = self.checkpoint.load()
             if _mark(found) != told:
@@ -90,8 +97,6 @@ class Job(Generic[C]):
                     f"`{self.checkpoint.path}` is not the checkpoint that the first process sees"
                 )
         if found is None:
-            if self.checkpoint.other:
-                self.track.say(f"`{self.stage}` starts anew: its checkpoint is of other settings")
             self.log.clear()
             return 0
         tensors, meta = found

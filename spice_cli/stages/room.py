@@ -1,33 +1,112 @@
-"""Room for what a stage leaves: in memory, or where that is much, in a file mapped into it."""
+"""Room for the rows that a stage leaves, in memory or in shards on the disk, and how many are done.
 
-import math
-import os
-import tempfile
-from pathlib import Path
+Shards outlive the process: whoever goes on with the stage has the rows that were checkpointed.
+"""
+
+import hashlib
+import json
+import time
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
+from spice_cli.data.mapped import Mapped, create
 from spice_cli.run.files import naming
-from spice_cli.run.tensors import MAPPED
+from spice_cli.run.tensors import MAPPED, bytes_of
+from spice_cli.stages.job import Job
+
+KEPT = 2**22
+"""Bytes from which rows that a CPU computes are kept; fewer are soon there again."""
 
 
-def room(folder: Path, device: torch.device, *shape: int) -> Tensor:
-    """Return an uninitialised float32 tensor of a shape.
+class Room:
+    """Rows (n, d) float32, put there from the first to the last.
 
-    Of `MAPPED` bytes or more it lies in a file in `folder` that has no name and ends with the
-    process, on the CPU; the system writes pages out when memory runs short. Less lies on `device`.
-
-    Raises:
-        InvalidError: the disk has no room for it.
+    Of the processes of a group only the first has them; of the others, `rows` is empty.
     """
-    needed = 4 * math.prod(shape)
-    if needed < MAPPED:
-        return torch.empty(*shape, device=device)
-    with naming(folder), tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, needed)
-        rows: np.ndarray = np.memmap(file, np.float32, mode="w+", shape=shape)
-    found: Tensor = torch.from_numpy(rows)
-    return found
+
+    def __init__(self, job: Job[Any], n: int, d: int) -> None:
+        """Make room, or find what an earlier attempt left.
+
+        Raises:
+            InvalidError: the disk has no room, or the checkpoint is damaged.
+        """
+        self.job, self.shape, self.done, self.saved = job, (n, d), 0, 0
+        self.digest = hashlib.sha256()
+        self.state: Tensor | None = None
+        self.shards: Mapped | None = None
+        least = KEPT if job.device.type == "cpu" else MAPPED
+        self.rows = torch.empty(0, d, device=job.device)
+        if job.group.rank == 0:
+            if 4 * n * d >= least:
+                self._open()
+            else:
+                self.rows = torch.empty(n, d, device=job.device)
+        self._agree()
+        if self.done:
+            job.track.say(f"`{job.stage}` goes on after {self.done:,} of {n:,} rows")
+
+    def put(self, rows: Tensor) -> None:
+        """Add rows (b, d) to those that are done."""
+        end = self.done + len(rows)
+        if len(self.rows):
+            own = self.rows[self.done : end]
+            own.copy_(rows)
+            if self.shards:
+                self.digest.update(bytes_of(own))
+        self.done = end
+
+    def save(self, generator: torch.Generator) -> None:
+        """Checkpoint the rows, and where random numbers have come to, if it is time."""
+        job = self.job
+        if not self.shards or time.monotonic() - job.saved < job.checkpoint_seconds:
+            return
+        width = 4 * self.shape[1]
+        with naming(self.shards.folder):
+            self.shards.flush(width * self.saved, width * self.done)
+        notes: dict[str, JsonValue] = {
+            "rows": self.done,
+            "sha256": self.digest.hexdigest(),
+            "seconds": job.seconds,
+        }
+        job.checkpoint.save({"generator": generator.get_state()}, notes)
+        self.saved, job.saved = self.done, time.monotonic()
+
+    def _open(self) -> None:
+        n, d = self.shape
+        found = self.job.checkpointed()
+        folder, size = self.job.checkpoint.rows, 4 * n * d
+        with naming(folder):
+            if found is not None:
+                self._take(*found)
+            if self.shards is None:
+                self.shards = create(folder, size)
+        self.rows = torch.from_numpy(self.shards.array().view(np.float32).reshape(n, d))
+
+    def _take(self, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None:
+        """Take up the rows of an earlier attempt, if they are what was noted of them."""
+        n, d = self.shape
+        done, digest = int(notes["rows"]), hashlib.sha256()
+        try:
+            shards = Mapped(self.job.checkpoint.rows, 4 * n * d, write=True)
+        except (ValueError, OSError):
+            shards = None
+        if shards:
+            digest.update(shards.array()[: 4 * done * d].data)
+        if shards is None or digest.hexdigest() != notes["sha256"]:
+            self.job.track.say(
+                f"`{self.job.stage}` starts anew: its rows are not those of its checkpoint"
+            )
+            return
+        self.shards, self.digest, self.done = shards, digest, done
+        self.state = tensors["generator"]
+        self.job.before = float(notes["seconds"])
+
+    def _agree(self) -> None:
+        """Have all processes go on at the same row, with the same random numbers."""
+        own = [self.done, self.state.tolist() if self.state is not None else None]
+        self.done, state = json.loads(self.job.group.told(json.dumps(own)))
+        self.state = None if state is None else torch.tensor(state, dtype=torch.uint8)

@@ -75,6 +75,20 @@ def test_other_shards_than_expected_are_refused(folder: Path, tmp_path: Path, ch
         Mapped(folder, PAGES - (change == "size"), write=False)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "written"),
+    [(0, None, "012"), (0, 1, "0"), (65535, 65537, "01"), (65536, 131072, "1"), (7, 7, "0")],
+)
+def test_only_shards_that_were_written_are_flushed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, start: int, end: int | None, written: str
+) -> None:
+    shards, flushed = create(folder, PAGES), []
+    here = {(folder / name).stat().st_ino: name[-1] for name in ("00000", "00001", "00002")}
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(here[os.fstat(number).st_ino]))
+    shards.flush(start, end)
+    assert "".join(flushed) == written
+
+
 def test_nothing_cannot_be_mapped(folder: Path) -> None:
     with pytest.raises(ValueError, match="nothing"):
         create(folder, 0)

@@ -14,6 +14,7 @@ from spice_cli.run.files import (
     partial,
     quoted,
     remove,
+    remove_folder,
     replacing,
     sha256,
     write_text,
@@ -83,6 +84,18 @@ def test_removing_what_is_not_there_is_no_error(tmp_path: Path) -> None:
     remove(tmp_path / "f")
     with pytest.raises(InvalidError, match="could not remove"):
         remove(tmp_path)
+
+
+def test_a_directory_goes_with_its_files_and_a_link_to_one_does_not(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "00000").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "rows")
+    with pytest.raises(InvalidError, match="could not remove"):
+        remove_folder(tmp_path / "link")
+    assert (tmp_path / "rows" / "00000").exists()
+    remove_folder(tmp_path / "rows")
+    remove_folder(tmp_path / "rows")
+    assert not (tmp_path / "rows").exists()
 
 
 def test_a_path_can_be_pasted() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from spice_cli.data import mapped
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.settings.configs import stage_config
+from spice_cli.stages import room
 from spice_cli.stages.perform import perform
 from spice_cli.track import Bar, Silent
 
@@ -124,6 +126,67 @@ def test_an_interrupted_stage_goes_on_to_the_same_bytes(
     assert not list(other.glob("*.checkpoint.safetensors"))
     epochs = [len((run / f"{stage}.jsonl").read_text().splitlines()) for run in (copied, other)]
     assert epochs[0] == epochs[1]
+
+
+@pytest.mark.parametrize(
+    ("images", "damage"),
+    [(50, ""), (1797, ""), (4000, ""), (8985, ""), (2500, "bytes"), (2500, "gone")],
+)
+def test_embedding_goes_on_at_the_row_it_had_come_to(
+    images: int,
+    damage: str,
+    tiny: Path,
+    copied: Path,
+    forget: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "KEPT", 0)
+    monkeypatch.setattr(mapped, "SHARD", 2**20)
+    forget(copied, "embed", "self-label", "select-reliable", "semi")
+    other = shutil.copytree(copied, tmp_path / "other")
+    sets = {"views": 2, "flip": True, "batch_size": 100}
+    config = stage_config("embed", settings(tiny).get("embed", {}) | sets, {})
+    whole = go(Run.open(copied), Stage.EMBED, config, Silent())
+    with pytest.raises(KeyboardInterrupt):
+        go(Run.open(other), Stage.EMBED, config, Interrupting(images=images))
+    assert Run.open(other).state(Stage.EMBED) == "unfinished"
+    shards = sorted((other / "embed.checkpoint.rows").iterdir())
+    assert len(shards) == 2
+    if damage == "bytes":
+        shards[0].write_bytes(bytes(2**20))
+    if damage == "gone":
+        shards[-1].unlink()
+    track = Silent()
+    assert go(Run.open(other), Stage.EMBED, config, track) == whole
+    if damage:
+        said = "`embed` starts anew: its rows are not those of its checkpoint"
+    else:
+        said = f"`embed` goes on after {_whole_batches(images):,} of 8,985 rows"
+    assert said in track.said
+    assert not list(other.glob("*.checkpoint.*"))
+
+
+def _whole_batches(images: int) -> int:
+    """How many rows are done when `images` of them have been reached, 100 of 1,797 at a time."""
+    rounds, rest = divmod(images, 1797)
+    return 1797 * rounds + min(1797, -(-rest // 100) * 100)
+
+
+def test_embedding_again_with_other_settings_starts_anew(
+    tiny: Path, copied: Path, forget: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "KEPT", 0)
+    forget(copied, "embed", "self-label", "select-reliable", "semi")
+    section = settings(tiny).get("embed", {}) | {"batch_size": 100}
+    with pytest.raises(KeyboardInterrupt):
+        config = stage_config("embed", section, {})
+        go(Run.open(copied), Stage.EMBED, config, Interrupting(images=500))
+    track = Silent()
+    config = stage_config("embed", section | {"flip": True}, {})
+    go(Run.open(copied), Stage.EMBED, config, track)
+    assert "`embed` starts anew: its checkpoint is of other settings" in track.said
+    assert not list(copied.glob("*.checkpoint.*"))
 
 
 def test_a_checkpoint_of_other_settings_is_not_continued(
