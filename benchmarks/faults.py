@@ -13,6 +13,7 @@ that `--only` repeats, and a table. Exits 1 where anything was wrong.
 import argparse
 import hashlib
 import json
+import mmap
 import os
 import random
 import shlex
@@ -43,7 +44,11 @@ epochs = 2
 batch_size = 24
 lr = 0.05
 views = { flip = 0.0, crop = [0.7, 1.0], saturation = 0.0, hue = 0.0, gray = 0.0, blur = 0.0 }
+[embed]
+batch_size = 10
+views = 1
 [self-label]
+views = "live"
 heads = 2
 epochs = 3
 batch_size = 48
@@ -65,6 +70,14 @@ stop = 0
 weak = { pad = 1, flip = 0.0 }
 strong = { policy = "scan", flip = 0.0, operations = 1, cutout = 0.2, pad = 1 }
 """
+
+
+def cut_small() -> None:
+    """Have so few images decoded and embedded into several shards, with checkpoints between."""
+    from spice_cli.data import journal, mapped
+    from spice_cli.stages import room
+
+    mapped.SHARD, journal.BETWEEN, room.KEPT = 4 * mmap.PAGESIZE, 2**13, 0
 
 
 @dataclass
@@ -100,6 +113,7 @@ class Study:
         end = forked.warm(command, self.folder)
         if end.code:
             raise SystemExit(f"the undisturbed run failed: {end.err}")
+        cut_small()
         for done, stage in enumerate(STAGES):
             trial = self.begin(random.Random(0), done)
             end = forked.run([*trial.command, "--until", stage])
