@@ -22,13 +22,13 @@ def searching(
     Of an approximate index it says, and logs, which share of the neighbours of a sample it finds.
     """
     kind, n = job.config.index, len(x)
-    if kind == "exact" or voters == 1:
+    if kind not in ("ivf", "hnsw") or voters == 1:
         return partial(tell_nearest, x, voters), {}
     if importlib.util.find_spec("faiss") is None:
         package = "faiss-gpu-cu12" if job.device.type == "cuda" else "faiss-cpu"
         raise MissingError(
             f"`index={kind}` needs faiss, which is not installed",
-            hint=f"pip install {package}",
+            hint=f"pip install {package}; or compare all images with all: --set index=exact",
         )
     search, width = approximate(x, voters, kind, job.generator("index"))
     drawn = sampled(n, job.generator("recall"))

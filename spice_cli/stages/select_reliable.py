@@ -16,6 +16,9 @@ from spice_cli.run.store import Run
 from spice_cli.stages.job import Job, Work, setting
 from spice_cli.stages.neighborhoods import searching
 
+COMPARED = 2_000_000
+"""Images up to which all are compared with all: ImageNet's, in half an hour of two cores."""
+
 
 def compute(job: Job[SelectReliable]) -> dict[str, Tensor]:
     """Select among the training rows; a cluster left with nothing is an `InvalidError`."""
@@ -93,9 +96,17 @@ def _relax(looser: Mapping[str, JsonValue], members: list[int]) -> str:
     return f"relax for short clusters alone: {alone}{every}"
 
 
+def resolve(config: SelectReliable, run: Run) -> SelectReliable:
+    """Settle how neighbours are found."""
+    if config.index != "auto":
+        return config
+    index = "exact" if run.manifest.data.train <= COMPARED else "ivf"
+    return config.model_copy(update={"index": index})
+
+
 def reads(config: SelectReliable, run: Run) -> tuple[Stage, ...]:
     """Read the embeddings and the probabilities."""
     return (Stage.EMBED, Stage.SELF_LABEL)
 
 
-WORK = Work(compute, reads)
+WORK = Work(compute, reads, resolve)

@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from spice_cli.stages import select_reliable as stage
+
 Spice = Callable[..., Any]
 
 
@@ -66,6 +68,17 @@ def test_the_exact_neighbours_need_no_faiss(
 
 def stored(run: Path) -> Any:
     return json.loads((run / "run.json").read_text())["stages"]["select-reliable"]
+
+
+@pytest.mark.parametrize(("most", "index"), [(1797, "exact"), (1796, "ivf")])
+def test_beyond_a_stated_size_an_index_finds_neighbours(
+    spice: Spice, copied: Path, monkeypatch: pytest.MonkeyPatch, most: int, index: str
+) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(stage, "COMPARED", most)
+    said = spice("select-reliable", "-r", copied, "--force").stderr
+    assert stored(copied)["config"]["index"] == index
+    assert ("`ivf` found" in said) is (index == "ivf")
 
 
 def test_another_method_leaves_the_recipes_settings_of_the_first_behind(
