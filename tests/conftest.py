@@ -2,7 +2,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -40,6 +42,36 @@ def call(*args: object, code: int = 0, input: str | None = None) -> Any:
         raise result.exception
     assert result.exit_code == code, result.output
     return result
+
+
+def in_threads(world: int, work: Callable[[int, Callable[..., Any]], Any]) -> list[Any]:
+    """Call `work` with a rank and what gathers rows of all ranks, once a rank."""
+    import torch
+
+    barrier, held = Barrier(world, timeout=60), [torch.empty(0)] * world
+
+    def process(rank: int) -> Any:
+        def gather(rows: torch.Tensor) -> torch.Tensor:
+            held[rank] = rows.clone()
+            barrier.wait()
+            everything = torch.cat(held)
+            barrier.wait()
+            return everything
+
+        try:
+            return work(rank, gather)
+        except BaseException:
+            barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(world) as pool:
+        return list(pool.map(process, range(world)))
+
+
+@pytest.fixture(scope="session")
+def together() -> Callable[..., list[Any]]:
+    """Several processes that compute one thing, which are threads here."""
+    return in_threads
 
 
 @pytest.fixture(scope="session")

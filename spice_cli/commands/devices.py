@@ -5,7 +5,6 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -42,7 +41,6 @@ def together(command_line: Callable[[], None]) -> None:
     if not _started():
         command_line()
         return
-    from spice_cli.ops.collective import LostError
     from spice_cli.stages.assist import dismiss, serve
     from spice_cli.stages.join import join
 
@@ -60,8 +58,7 @@ def together(command_line: Callable[[], None]) -> None:
         command_line()
     except SystemExit as stop:
         if not stop.code:
-            with suppress(LostError):
-                dismiss(group)
+            dismiss(group)
         end(stop.code)
 
 

@@ -53,7 +53,7 @@ class GaussianMixture:
     def __init__(
         self, source: Source, config: SelfLabel, own: MixtureConfig, generator: torch.Generator
     ) -> None:
-        self.source, self.own = source, own
+        self.source, self.own, self.stretch = source, own, source.stretch
         self.epochs, self.images = own.restarts, len(source.embeddings)
         self.best = Components(source.clusters, source.embeddings, own.restarts)
         self.parts: Parts = {"heads": self.best}
@@ -61,14 +61,16 @@ class GaussianMixture:
     @staticmethod
     def wants(own: MixtureConfig, facts: Facts) -> Wants:
         """Ask for the embeddings alone."""
-        return Wants(own, {"heads": 1, "epochs": own.restarts}, views=False)
+        return Wants(own, {"heads": 1, "epochs": own.restarts}, views=False, rows=True)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance
     ) -> dict[str, JsonValue]:
         """Fit from new k-means clusters; keep the mixture if it is the likeliest so far."""
         rows, clusters, own = self.source.embeddings, self.source.clusters, self.own
-        first = kmeans(rows, clusters, generator=generator, spherical=False, restarts=1)
+        first = kmeans(
+            rows, clusters, generator=generator, spherical=False, restarts=1, stretch=self.stretch
+        )
         mixture = fit(
             rows,
             first.labels,
@@ -76,22 +78,25 @@ class GaussianMixture:
             iterations=own.iterations,
             tolerance=own.tolerance,
             regularisation=own.regularisation,
+            stretch=self.stretch,
         )
-        logs, likelihood = log_responsibilities(rows, mixture)
+        logs, likelihood = log_responsibilities(rows, mixture, self.stretch)
+        labels = self.stretch.whole(logs.argmax(1), self.images)
         loss = -likelihood.float()
         if loss < self.best.losses.min():
             self.best.load_state_dict({**vars(mixture), "losses": self.best.losses})
         self.best.losses[number - 1] = loss
         advance(self.images)
-        return {"loss": float(loss), **quality(logs.argmax(1)[None], loss[None], clusters)}
+        return {"loss": float(loss), **quality(labels[None], loss[None], clusters)}
 
     def result(self) -> Result:
         """Return the responsibilities of the likeliest mixture for every image."""
-        best = self.best
+        best, everything = self.best, self.source.everything
         mixture = Mixture(best.weights, best.means, best.variances)
-        logs, _ = log_responsibilities(self.source.everything, mixture)
+        logs, _ = log_responsibilities(everything, mixture, self.stretch)
+        probs = self.stretch.whole(logs.exp(), len(everything))
         state = {f"heads.{name}": value for name, value in vars(mixture).items()}
-        return Result(logs.exp(), best.losses, state)
+        return Result(probs, best.losses, state)
 
     @staticmethod
     def classifier(

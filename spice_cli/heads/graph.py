@@ -22,6 +22,7 @@ from spice_cli.heads.quality import quality
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
 from spice_cli.ops.kmeans import kmeans
 from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.stretch import WHOLE, Stretch, rows_of
 from spice_cli.ops.whitening import Whitening, whitening
 
 
@@ -83,9 +84,10 @@ class GraphKMeans:
     def __init__(
         self, source: Source, config: SelfLabel, own: GraphConfig, generator: torch.Generator
     ) -> None:
-        self.source, self.own = source, own
+        self.source, self.own, self.stretch = source, own, source.stretch
         self.epochs, self.images = 1, len(source.embeddings)
         self.found = White(source.clusters, whitening(source.embeddings.float(), own.whiten))
+        self.stretch.agree(self.found.mean, self.found.matrix)
         self.parts: Parts = {"heads": self.found}
 
     @staticmethod
@@ -93,25 +95,28 @@ class GraphKMeans:
         """Ask for the embeddings alone, and for fewer neighbours than there are images."""
         fitting = min(own.neighbors, facts.images - 1)
         update = own.model_copy(update={"neighbors": fitting})
-        return Wants(update, {"heads": 1, "epochs": 1}, views=False)
+        return Wants(update, {"heads": 1, "epochs": 1}, views=False, rows=True)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance
     ) -> dict[str, JsonValue]:
         """Find the centres."""
-        own, rows = self.own, self.source.embeddings.float()
+        own, rows, stretch = self.own, self.source.embeddings.float(), self.stretch
         white = F.normalize((rows - self.found.mean) @ self.found.matrix)
-        smooth = smoothed(white, nearest(white, own.neighbors + 1)[:, 1:], own.steps)
+        near = nearest(white, own.neighbors + 1, rows=rows_of(stretch, white))[:, 1:]
+        smooth = smoothed(white, near, own.steps, stretch)
         found = kmeans(
             smooth,
             self.source.clusters,
             generator=generator,
             restarts=own.restarts,
             iterations=own.iterations,
+            stretch=stretch,
         )
         self.found.centers.copy_(found.centers)
         self.found.losses.fill_(found.inertia / len(rows))
-        labels = (white @ found.centers.T).argmax(1)
+        mine = white[stretch.of(len(white))]
+        labels = stretch.whole((mine @ found.centers.T).argmax(1), len(white))
         advance(self.images)
         loss: dict[str, JsonValue] = {"loss": float(self.found.losses)}
         return loss | quality(labels[None], self.found.losses, self.source.clusters)
@@ -119,9 +124,10 @@ class GraphKMeans:
     def result(self) -> Result:
         """Return what the centres say of the rows as they are, as they would of new ones."""
         state = {name: value for name, value in self.found.named_buffers() if name != "losses"}
-        probs = OfWhite(state, self.own.temperature)(self.source.everything)
+        everything, m = self.source.everything, len(self.source.everything)
+        probs = OfWhite(state, self.own.temperature)(everything[self.stretch.of(m)])
         named = {f"heads.{name}": value for name, value in state.items()}
-        return Result(probs, self.found.losses, named)
+        return Result(self.stretch.whole(probs, m), self.found.losses, named)
 
     @staticmethod
     def classifier(
@@ -131,12 +137,15 @@ class GraphKMeans:
         return OfWhite(state, own.temperature)
 
 
-def smoothed(rows: Tensor, near: Tensor, steps: int) -> Tensor:
-    """Return unit rows (n, d), averaged `steps` times with the mean of their near ones (n, q)."""
-    out = rows
+def smoothed(rows: Tensor, near: Tensor, steps: int, stretch: Stretch = WHOLE) -> Tensor:
+    """Return unit rows (n, d), averaged `steps` times with the mean of their near ones.
+
+    Those (m, q) are of the rows in this process's `stretch` alone.
+    """
+    out, own = rows, stretch.of(len(rows))
     for _ in range(steps):
-        total = torch.zeros_like(out)
+        total = torch.zeros_like(out[own])
         for column in near.unbind(1):
             total += out[column]
-        out = F.normalize(out + total / near.shape[1])
+        out = stretch.whole(F.normalize(out[own] + total / near.shape[1]), len(rows))
     return out

@@ -4,6 +4,8 @@ Adaloglou et al., BMVC 2023, https://arxiv.org/abs/2303.17896. Everything is in 
 students' and teachers' probabilities q_s(c|x) and q_t(c|x) of k clusters, for h heads.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 
@@ -18,20 +20,29 @@ def pointwise_mutual_information(
     return (beta * (student + teacher) - share).logsumexp(-1)
 
 
-def pair_weights(teacher: Tensor) -> Tensor:
+def pair_weights(teacher: Tensor, whole: Callable[[Tensor], Tensor] = lambda own: own) -> Tensor:
     """Return how far the heads agree that pairs are of one cluster, (n,) within 0 and 1.
 
-    w(x, x') = mean over heads of sum_c q_t(c|x) q_t(c|x'), from `teacher` (2, h, n, k).
+    w(x, x') = mean over heads of sum_c q_t(c|x) q_t(c|x'), from `teacher` (2, h, n, k). Where these
+    are not all heads, `whole` turns what (h, n) is of them into what is of all.
     """
-    return teacher.sum(0).exp().sum(-1).mean(0)
+    return whole(teacher.sum(0).exp().sum(-1)).mean(0)
 
 
-def temi_loss(student: Tensor, teacher: Tensor, share: Tensor, beta: float) -> Tensor:
+def temi_loss(
+    student: Tensor,
+    teacher: Tensor,
+    share: Tensor,
+    beta: float,
+    weights: Tensor | None = None,
+) -> Tensor:
     """Return each head's loss (h,): minus the weighted information of n pairs, both ways round.
 
     `student` and `teacher` (2, h, n, k) of both images of each pair, `share` (h, k) the running
-    mean of the teacher's outputs. Gradients flow to the student alone.
+    mean of the teacher's outputs. `weights` (n,) are those of all heads, where these are some.
+    Gradients flow to the student alone.
     """
     teacher, share = teacher.detach(), share.detach()
     pmi = pointwise_mutual_information(student, teacher.flip(0), share[:, None], beta)
-    return -(pair_weights(teacher) * pmi.mean(0)).mean(-1)
+    weights = pair_weights(teacher) if weights is None else weights
+    return -(weights * pmi.mean(0)).mean(-1)

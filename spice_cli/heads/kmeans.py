@@ -62,7 +62,7 @@ class SphericalKMeans:
         ours = own.features != "projections"
         self.features = source.everything if ours else source.left["projections"]
         self.given = source.left["probs"] if own.features == "head" else None
-        self.epochs, self.images = 1, self.train
+        self.epochs, self.images, self.stretch = 1, self.train, source.stretch
         self.found = Centers(source.clusters, self.features)
         self.parts: Parts = {"heads": self.found}
 
@@ -81,7 +81,7 @@ class SphericalKMeans:
                 hint=f"--clusters {found}",
             )
         shared: dict[str, JsonValue] = {"heads": 1, "epochs": 1}
-        return Wants(own, shared, views=False, left=name is not None)
+        return Wants(own, shared, views=False, left=name is not None, rows=name != "probs")
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance
@@ -95,6 +95,7 @@ class SphericalKMeans:
                 generator=generator,
                 restarts=self.own.restarts,
                 iterations=self.own.iterations,
+                stretch=self.stretch,
             )
             labels, centers = found.labels, found.centers
             self.found.losses.fill_(found.inertia / len(rows))
@@ -113,8 +114,9 @@ class SphericalKMeans:
         """Return the softmax of the cosines over the temperature, or what the head says."""
         centers = self.found.centers
         if self.given is None:
-            cosines = F.normalize(self.features) @ centers[0].T
-            probs = (cosines / self.own.temperature).softmax(1)
+            m = len(self.features)
+            cosines = F.normalize(self.features[self.stretch.of(m)]) @ centers[0].T
+            probs = self.stretch.whole((cosines / self.own.temperature).softmax(1), m)
         else:
             probs = self.given
         return Result(probs, self.found.losses, {"heads.centers": centers})

@@ -49,6 +49,8 @@ class UnitHeads(nn.Module):
     Logits stay within 1 of 0, so that a temperature alone says how sure a head can be.
     """
 
+    axes: ClassVar[dict[str, int]] = {"weight": 1}
+
     def __init__(self, weight: Tensor, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)

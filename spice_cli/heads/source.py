@@ -25,8 +25,9 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from spice_cli.heads.deal import ALL, Deal
+from spice_cli.heads.neighborhoods import neighborhoods
 from spice_cli.models.backbone import Backbone
-from spice_cli.ops.neighbors import nearest
+from spice_cli.ops.stretch import WHOLE, Stretch
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]
 """One random view of each of some rows (b,), or of some images (b, 3, h, w)."""
@@ -76,6 +77,8 @@ class Source:
     """Type of products."""
     deal: Deal = ALL
     """Which of its heads a method trains here, if it wants them dealt out; else all."""
+    stretch: Stretch = WHOLE
+    """The rows that this process goes through, where others go through the rest."""
     wrap: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = lambda step: step
     """Makes a step of fixed shapes that never waits for the device faster, without changing it."""
 
@@ -124,6 +127,8 @@ class Wants:
     """Whether it takes `Source.spaces`."""
     dealt: bool = False
     """Whether its heads do not depend on one another, and it heeds `Source.deal`."""
+    rows: bool = False
+    """Whether its work is one pass over all rows after another, and it heeds `Source.stretch`."""
 
 
 def plain_source(
@@ -137,20 +142,6 @@ def plain_source(
     own: dict[str, Any] = {
         "views": lambda rows, generator: (embeddings[rows], embeddings[rows]),
         "strong": lambda rows, generator: embeddings[rows],
-        "neighbors": neighborhoods(embeddings),
+        "neighbors": neighborhoods(embeddings, more.get("stretch", WHOLE)),
     }
     return Source(embeddings, everything, clusters, **(own | more))
-
-
-def neighborhoods(embeddings: Tensor) -> Callable[[int], Tensor]:
-    """Return what finds the k nearest rows (n, k) of each row, and searches for the most once."""
-    found = torch.arange(len(embeddings), device=embeddings.device)[:, None]
-
-    def neighbors(k: int) -> Tensor:
-        nonlocal found
-        k = min(k, len(embeddings))
-        if k > found.shape[1]:
-            found = nearest(embeddings, k)
-        return found[:, :k]
-
-    return neighbors

@@ -78,7 +78,8 @@ class Spice:
         heads, device = self.rounds.heads, self.features.device
         batches, starts = self.images // self.batch, None
         if self.rounds.sizes is not None and number == 1:
-            drawn = centers(self.near, self.heads, self.source.clusters, generator)
+            k, stretch = self.source.clusters, self.source.stretch
+            drawn = centers(self.near, self.heads, k, generator, stretch)
             starts = self.deal.own(drawn)
         loss = torch.zeros_like(heads.losses)
         for _ in range(batches):

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from spice_cli.ops.kmeans import kmeans
 from spice_cli.ops.sized_labels import Labelled, quotas, sized_labels
+from spice_cli.ops.stretch import WHOLE, Stretch
 
 PAST = 0.9
 """Share of the past in the moving average."""
@@ -42,17 +43,23 @@ def labels_by(shares: Tensor, features: Tensor, probs: Tensor, ratio: float) -> 
     return sized_labels(features, probs, quotas(shares, n // k * k, LEAST), ratio=ratio)
 
 
-def starts(features: Tensor, heads: int, clusters: int, generator: torch.Generator) -> Tensor:
+def starts(
+    features: Tensor,
+    heads: int,
+    clusters: int,
+    generator: torch.Generator,
+    stretch: Stretch = WHOLE,
+) -> Tensor:
     """Return the centres (h, k, d) of a spherical k-means of features (n, d) for each head.
 
     Heads that know nothing would share the images out evenly, cut large clusters up for it and put
     small ones together; no later sizes would undo that.
     """
     found = [
-        kmeans(features, clusters, generator=generator, restarts=RESTARTS).centers
+        kmeans(features, clusters, generator=generator, restarts=RESTARTS, stretch=stretch)
         for _ in range(heads)
     ]
-    return torch.stack(found)
+    return torch.stack([each.centers for each in found])
 
 
 def shares_of(probs: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from spice_cli.config.self_label import SelfLabel
 from spice_cli.heads.apply import Chosen, cosines, perceptron
-from spice_cli.heads.information import temi_loss
+from spice_cli.heads.information import pair_weights, temi_loss
 from spice_cli.heads.linear import UnitHeads, unit_weights
 from spice_cli.heads.perceptrons import Heads
 from spice_cli.heads.quality import quality
@@ -47,7 +47,8 @@ class Temi:
         self.updates = max(LEAST, n // self.size)
         self.ema = own.remembers(self.updates)
         self.epochs, self.images = config.epochs, self.updates * self.size
-        self.heads = Couple(_student(source, config.heads, own, generator), source, config.heads)
+        student, self.count = _student(source, config.heads, own, generator), config.heads
+        self.heads = source.deal.keep(Couple(student, source, config.heads))
         self.optimizer = torch.optim.AdamW(
             self.heads.student.parameters(),
             lr=config.lr,
@@ -56,14 +57,15 @@ class Temi:
             capturable=generator.device.type == "cuda",
         )
         self.parts: Parts = {"heads": self.heads, "optimizer": self.optimizer}
-        self.step = source.wrap(self._step)
+        self.teach, self.learn = source.wrap(self._teach), source.wrap(self._learn)
+        self.step = self._together if source.deal.world > 1 else source.wrap(self._step)
 
     @staticmethod
     def wants(own: TemiConfig, facts: Facts) -> Wants:
         """Fill in the neighbours; no views are needed."""
         near = own.nearest(facts.images, facts.clusters)
         shared = {"heads": 50, "batch_size": 256, "lr": 0.002}
-        return Wants(own.model_copy(update={"neighbors": near}), shared, views=False)
+        return Wants(own.model_copy(update={"neighbors": near}), shared, views=False, dealt=True)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance
@@ -79,17 +81,18 @@ class Temi:
             losses += self.step(x[rows], x[others])
             advance(self.size)
         self.heads.losses.copy_(losses / self.updates)
-        labels = torch.cat([logits.argmax(-1) for logits in self._teacher(x)], 1)
-        record = quality(labels, self.heads.losses, self.clusters)
-        return {"loss": float(self.heads.losses.mean()), **record}
+        labels = torch.cat([logits.argmax(-1) for logits in _logits(self.heads.teacher, x)], 1)
+        every, labels = map(self.source.deal.whole, (self.heads.losses, labels))
+        return {"loss": float(every.mean()), **quality(labels, every, self.clusters)}
 
     def result(self) -> Result:
         """Return what the teacher of the lowest loss says of all images."""
-        best = self.heads.losses.argmin()
-        logits = torch.cat([each[best] for each in self._teacher(self.source.everything)])
+        heads = self.source.deal.joined(self.heads)
+        best = heads.losses.argmin()
+        logits = torch.cat([each[best] for each in _logits(heads.teacher, self.source.everything)])
         probs = (logits / self.own.teacher_temperature).softmax(-1)
-        state = {f"heads.{k}": v for k, v in self.heads.teacher.named_parameters()}
-        return Result(probs, self.heads.losses, state)
+        state = {f"heads.{k}": v for k, v in heads.teacher.named_parameters()}
+        return Result(probs, heads.losses, state)
 
     @staticmethod
     def classifier(
@@ -103,22 +106,31 @@ class Temi:
 
     def _step(self, rows: Tensor, others: Tensor) -> Tensor:
         """Take one step on pairs of rows (b, d); return each head's loss (h,)."""
-        heads, own, both = self.heads, self.own, torch.cat((rows, others))
-        with torch.no_grad():
-            teacher = _log_probs(heads.teacher(both), own.teacher_temperature)
-            heads.shares.lerp_(teacher.exp().mean((0, 2)), 1 - own.share_ema)
+        both = torch.cat((rows, others))
+        return self._learn(both, self._teach(both))
+
+    def _together(self, rows: Tensor, others: Tensor) -> Tensor:
+        """Take the same step where others train more heads, and tell each other of the pairs."""
+        both = torch.cat((rows, others))
+        teacher = self.teach(both)
+        return self.learn(both, teacher, pair_weights(teacher, self.source.deal.whole))
+
+    @torch.no_grad()
+    def _teach(self, both: Tensor) -> Tensor:
+        """Return what the teachers say (2, h, b, k) of rows (2 b, d), and count their shares."""
+        teacher = _log_probs(self.heads.teacher(both), self.own.teacher_temperature)
+        self.heads.shares.lerp_(teacher.exp().mean((0, 2)), 1 - self.own.share_ema)
+        return teacher
+
+    def _learn(self, both: Tensor, teacher: Tensor, weights: Tensor | None = None) -> Tensor:
+        heads, own = self.heads, self.own
         student = _log_probs(heads.student(both), own.temperature)
-        losses = temi_loss(student, teacher, heads.shares.log(), own.beta)
+        losses = temi_loss(student, teacher, heads.shares.log(), own.beta, weights)
         self.optimizer.zero_grad()
-        torch.autograd.backward(losses.mean())
+        torch.autograd.backward(losses.sum() / self.count)
         self.optimizer.step()
         heads.follow(self.ema)
         return losses.detach()
-
-    @torch.no_grad()
-    def _teacher(self, x: Tensor) -> list[Tensor]:
-        """Logits (h, rows, k) of some rows at a time."""
-        return [self.heads.teacher(rows) for rows in torch.split(x, 4096)]
 
 
 def _student(source: Source, heads: int, own: TemiConfig, generator: torch.Generator) -> nn.Module:
@@ -126,6 +138,12 @@ def _student(source: Source, heads: int, own: TemiConfig, generator: torch.Gener
     if own.hidden:
         return Heads(heads, features, own.hidden, clusters, generator, source.dtype)
     return UnitHeads(unit_weights(features, heads, clusters, generator), source.dtype)
+
+
+@torch.no_grad()
+def _logits(heads: nn.Module, x: Tensor) -> list[Tensor]:
+    """Logits (h, rows, k) of some rows at a time."""
+    return [heads(rows) for rows in torch.split(x, 4096)]
 
 
 def _log_probs(logits: Tensor, temperature: float) -> Tensor:

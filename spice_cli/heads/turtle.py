@@ -18,7 +18,7 @@ mean the same in every space; several restarts side by side, of which the lowest
 updates follow the number of images below 10,000 (see `TurtleConfig.updates`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -39,7 +39,7 @@ from spice_cli.heads.linear import LinearHeads, unit_weights
 from spice_cli.heads.quality import quality
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
 from spice_cli.heads.turtle_config import TurtleConfig
-from spice_cli.heads.turtle_parts import Scores, adam, forget, logits_of
+from spice_cli.heads.turtle_parts import Scores, adam, forget, labels_of, logits_of
 
 
 class Turtle:
@@ -52,7 +52,7 @@ class Turtle:
         self, source: Source, config: SelfLabel, own: TurtleConfig, generator: torch.Generator
     ) -> None:
         n, restarts, clusters = len(source.embeddings), config.heads, source.clusters
-        self.own, self.clusters = own, clusters
+        self.own, self.clusters, self.deal = own, clusters, source.deal
         everything = (source.everything, *source.spaces)
         self.scales = [mean_and_size(x[:n]) for x in everything]
         self.spaces = [standardised(x, n) for x in everything]
@@ -61,10 +61,10 @@ class Turtle:
         self.updates = own.updates_for(n)
         self.epochs, self.images = config.epochs, self.updates * self.size
         starts = [unit_weights(x.shape[1], restarts, clusters, generator) for x in self.spaces]
-        none = [torch.zeros_like(weight) for weight in starts]
-        self.task = [LinearHeads(weight, source.dtype) for weight in starts]
-        self.classifiers = [LinearHeads(weight, source.dtype) for weight in none]
-        self.scores = Scores(torch.full((restarts,), torch.inf, device=generator.device))
+        none, keep = [torch.zeros_like(weight) for weight in starts], source.deal.keep
+        self.task = [keep(LinearHeads(weight, source.dtype)) for weight in starts]
+        self.classifiers = [keep(LinearHeads(weight, source.dtype)) for weight in none]
+        self.scores = keep(Scores(torch.full((restarts,), torch.inf, device=generator.device)))
         self.outer = adam(self.task, config.lr)
         self.inner = adam(self.classifiers, own.inner_lr or config.lr)
         self.parts: Parts = {
@@ -81,7 +81,8 @@ class Turtle:
         """Fill in the updates an epoch; no views are needed."""
         update = {"updates": own.updates_for(facts.images)}
         shared = {"heads": 5, "batch_size": 10_000, "lr": 0.02}
-        return Wants(own.model_copy(update=update), shared, views=False, spaces=True)
+        settled = own.model_copy(update=update)
+        return Wants(settled, shared, views=False, spaces=True, dealt=True)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance
@@ -95,8 +96,9 @@ class Turtle:
                 batch = [x[rows] for x in self.train]
             losses += self.step(*batch)
             advance(self.size)
-        losses = self.scores.losses.copy_(losses / self.updates)
-        labels = torch.cat([each.argmax(-1) for each in self._labels(self.train)], 1)
+        self.scores.losses.copy_(losses / self.updates)
+        labels = torch.cat([each.argmax(-1) for each in labels_of(self.task, self.train)], 1)
+        losses, labels = map(self.deal.whole, (self.scores.losses, labels))
         return {"loss": float(losses.mean()), **quality(labels, losses, self.clusters)}
 
     def result(self) -> Result:
@@ -104,14 +106,15 @@ class Turtle:
 
         The maps that are left are of unit rows: they centre and scale these themselves.
         """
-        best = self.scores.losses.argmin()
-        probs = torch.cat([each[best] for each in self._labels(self.spaces)])
+        losses, task = self.deal.joined(self.scores).losses, [*map(self.deal.joined, self.task)]
+        best = losses.argmin()
+        probs = torch.cat([each[best] for each in labels_of(task, self.spaces)])
         state = {}
-        for number, (each, (mean, size)) in enumerate(zip(self.task, self.scales, strict=True)):
+        for number, (each, (mean, size)) in enumerate(zip(task, self.scales, strict=True)):
             weight = each.weight.detach() / size
             state[f"heads.{number}.weight"] = weight
             state[f"heads.{number}.bias"] = each.bias.detach() - torch.tensordot(mean, weight, 1)
-        return Result(probs, self.scores.losses, state)
+        return Result(probs, losses, state)
 
     @staticmethod
     def classifier(
@@ -142,9 +145,3 @@ class Turtle:
         torch.autograd.backward(losses.sum())
         self.outer.step()
         return losses.detach()
-
-    @torch.no_grad()
-    def _labels(self, spaces: Sequence[Tensor]) -> list[Tensor]:
-        """Labels (h, rows, k) of some rows at a time."""
-        blocks = zip(*(torch.split(x, 4096) for x in spaces), strict=True)
-        return [task_labels(logits_of(self.task, rows)) for rows in blocks]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from spice_cli.heads.labelling import task_labels
 from spice_cli.heads.linear import LinearHeads
 
 
@@ -35,3 +36,10 @@ def forget(optimizer: torch.optim.Optimizer) -> None:
 def logits_of(maps: Sequence[LinearHeads], spaces: Sequence[Tensor]) -> list[Tensor]:
     """Return the logits (h, n, k) of every space's rows (n, d_i)."""
     return [each(rows) for each, rows in zip(maps, spaces, strict=True)]
+
+
+@torch.no_grad()
+def labels_of(maps: Sequence[LinearHeads], spaces: Sequence[Tensor]) -> list[Tensor]:
+    """Return the labels (h, rows, k) of every space's rows (n, d_i), some rows at a time."""
+    blocks = zip(*(torch.split(x, 4096) for x in spaces), strict=True)
+    return [task_labels(logits_of(maps, rows)) for rows in blocks]

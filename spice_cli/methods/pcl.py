@@ -4,6 +4,7 @@ https://arxiv.org/abs/2005.04966 (Li et al., ICLR 2021), with the settings of Pr
 it is a baseline.
 """
 
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -92,10 +93,10 @@ class PCL(nn.Module):
             self.weight.fill_(self.config.weight)
         if epoch == first or (epoch > first and (epoch - 1) % self.config.reassign == 0):
             keys = self.moco.leaves(embed)["projections"]
-            found = [
-                kmeans(keys, size, generator=generator, restarts=1, iterations=ITERATIONS)
-                for size in self.sizes
-            ]
+            clustered = partial(
+                kmeans, restarts=1, iterations=ITERATIONS, stretch=self.plan.stretch
+            )
+            found = [clustered(keys, size, generator=generator) for size in self.sizes]
             spreads = [
                 concentrations(
                     (keys - each.centers[each.labels]).norm(dim=1),

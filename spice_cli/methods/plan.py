@@ -30,6 +30,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from spice_cli.ops.stretch import WHOLE, Stretch
+
 Embed = Callable[[Callable[[Tensor], Tensor]], Tensor]
 """Given a map of pixels (b, 3, h, w) to rows (b, p): the rows (n, p) float32 of all images asked
 about, unaugmented, with the method in evaluation mode and without gradient."""
@@ -49,6 +51,8 @@ class Plan:
     epochs: int
     steps: int
     """Steps an epoch."""
+    stretch: Stretch = WHOLE
+    """The images that this process goes through to cluster all, where others do the rest."""
 
 
 @dataclass(frozen=True)

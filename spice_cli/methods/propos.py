@@ -99,7 +99,9 @@ class ProPos(nn.Module):
         self.noise.fill_(0.0 if warming else config.noise)
         first = 1 if config.resample else self.warm + 1
         if epoch == first or (epoch > first and (epoch - 1) % config.reassign == 0):
-            self.labels.copy_(kmeans(embed(self.target), self.clusters, generator=generator).labels)
+            keys, stretch = embed(self.target), self.plan.stretch
+            found = kmeans(keys, self.clusters, generator=generator, stretch=stretch)
+            self.labels.copy_(found.labels)
 
     def weights(self) -> Tensor | None:
         """Return how often each image (n,) is to be drawn: in inverse ratio to its cluster."""

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spice_cli.ops.stretch import WHOLE, Stretch
+
 BLOCK_BYTES = 2**26
 EPSILON = 10 * torch.finfo(torch.float64).eps
 """Added to every component's mass, as in scikit-learn, so that none divides by nothing."""
@@ -33,24 +35,28 @@ def fit(
     iterations: int = 100,
     tolerance: float = 1e-3,
     regularisation: float = 1e-6,
+    stretch: Stretch = WHOLE,
 ) -> Mixture:
     """Fit a mixture to `features` (n, d), starting from the clusters `labels` (n,) int64.
 
     Ends after `iterations`, or when the mean log-likelihood of a sample changes by less than
     `tolerance` in one. `regularisation` is added to every variance. As scikit-learn's
     `GaussianMixture(covariance_type="diag")`; computed in float64, block by block, so that beside
-    the features it takes some 64 MB. Waits for the device once an iteration.
+    the features it takes some 64 MB. Waits for the device once an iteration. Processes that each
+    go through a `stretch` of the samples return the same bits.
     """
-    mixture = start(features, labels, clusters, regularisation=regularisation)
+    own = stretch.of(len(features))
+    mixture = start(features, labels, clusters, regularisation=regularisation, stretch=stretch)
     before = -math.inf
     for _ in range(iterations):
         mass, sums, squares = _nothing(features, clusters)
         total = features.new_zeros((), dtype=torch.float64)
-        for block in _blocks(features, clusters):
+        for block in _blocks(features[own], clusters):
             found = log_joint(block, mixture)
             likelihood = found.logsumexp(1, keepdim=True)
             _add((found - likelihood).exp(), block, mass, sums, squares)
             total += likelihood.sum()
+        stretch.sum(mass, sums, squares, total)
         mixture = _maximised(mass, sums, squares, regularisation)
         mean = float(total / len(features))
         if abs(mean - before) < tolerance:
@@ -59,29 +65,44 @@ def fit(
     return mixture
 
 
-def start(features: Tensor, labels: Tensor, clusters: int, *, regularisation: float) -> Mixture:
+def start(
+    features: Tensor,
+    labels: Tensor,
+    clusters: int,
+    *,
+    regularisation: float,
+    stretch: Stretch = WHOLE,
+) -> Mixture:
     """Return the mixture whose components are the clusters `labels` (n,) of `features` (n, d)."""
     mass, sums, squares = _nothing(features, clusters)
-    done = 0
-    for block in _blocks(features, clusters):
-        own = labels[done : done + len(block)]
-        _add(F.one_hot(own, clusters).double(), block, mass, sums, squares)
+    own = stretch.of(len(features))
+    done = own.start
+    for block in _blocks(features[own], clusters):
+        some = labels[done : done + len(block)]
+        _add(F.one_hot(some, clusters).double(), block, mass, sums, squares)
         done += len(block)
+    stretch.sum(mass, sums, squares)
     return _maximised(mass, sums, squares, regularisation)
 
 
-def log_responsibilities(features: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
-    """Return log p(component | sample) (n, k) float32, and the mean log p(sample) () float64."""
-    clusters = len(mixture.weights)
-    logs = torch.empty(len(features), clusters, device=features.device)
+def log_responsibilities(
+    features: Tensor, mixture: Mixture, stretch: Stretch = WHOLE
+) -> tuple[Tensor, Tensor]:
+    """Return log p(component | sample) (n, k) float32, and the mean log p(sample) () float64.
+
+    Of the samples' logarithms a process returns those of its own `stretch` (m, k).
+    """
+    clusters, own = len(mixture.weights), features[stretch.of(len(features))]
+    logs = torch.empty(len(own), clusters, device=features.device)
     total = features.new_zeros((), dtype=torch.float64)
     done = 0
-    for block in _blocks(features, clusters):
+    for block in _blocks(own, clusters):
         found = log_joint(block, mixture)
         likelihood = found.logsumexp(1, keepdim=True)
         logs[done : done + len(block)] = found - likelihood
         total += likelihood.sum()
         done += len(block)
+    stretch.sum(total)
     return logs, total / len(features)
 
 

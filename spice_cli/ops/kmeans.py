@@ -9,6 +9,7 @@ from torch import Tensor
 from spice_cli.ops.hardware import multiplies_bf16
 from spice_cli.ops.kmeans_lloyd import Points, assign, distances, lloyd
 from spice_cli.ops.kmeans_seed import greedy_seeds
+from spice_cli.ops.stretch import WHOLE, Stretch
 
 SAMPLE, SAMPLE_PER_CLUSTER = 2**14, 16
 FINALISTS = 3
@@ -35,6 +36,7 @@ def kmeans(
     restarts: int = 10,
     iterations: int = 300,
     tolerance: float = 1e-4,
+    stretch: Stretch = WHOLE,
 ) -> KMeans:
     """Cluster `features` (n, d) into `clusters`; of all `restarts` keep the least inertia.
 
@@ -44,7 +46,8 @@ def kmeans(
     than `tolerance` times the mean variance of the features, as in scikit-learn. `iterations` is
     the most that are made on the sample, and on all rows. `spherical` clusters by cosine: samples
     and centres are brought to unit length. A cluster that runs empty starts again at the sample
-    farthest from its centre. Same generator, same device, same bits.
+    farthest from its centre. Same generator, same device, same bits. Processes that each go through
+    a `stretch` of the rows, and of the sample, find the same up to the order of sums.
 
     Beside the features it takes some 30 bytes a row, and twice a sample of 16,384 rows, or of 16
     for each cluster where that is more. Faster than faiss and scikit-learn at their inertia for few
@@ -53,17 +56,18 @@ def kmeans(
     if not 1 <= clusters <= len(features):
         raise ValueError(f"clusters must be within 1 and {len(features)}, got {clusters}")
     rows = _sample(features, max(SAMPLE, SAMPLE_PER_CLUSTER * clusters), generator)
-    points = _points(features, rows, spherical)
+    points = _points(features, rows, spherical, stretch)
     some = replace(points, features=features[rows], scale=points.scale[rows])
     drawn = points.at(rows)
     limit = tolerance * drawn.var(0, correction=0).mean()
+    centers = greedy_seeds(drawn, clusters, restarts, generator=generator, stretch=stretch)
+    stretch.agree(points.origin, limit, centers)
     roughly = functools.partial(
         lloyd,
         limit=10 * limit,
         iterations=iterations,
         dtype=torch.bfloat16 if multiplies_bf16(features.device) else torch.float32,
     )
-    centers = greedy_seeds(drawn, clusters, restarts, generator=generator)
     centers, _ = roughly(some, centers)
     if restarts > FINALISTS:
         centers = centers[_inertia(some, centers).argsort()[:FINALISTS]]
@@ -85,17 +89,18 @@ def _sample(features: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return (place * (n / size)).long().clamp_(max=n - 1)
 
 
-def _points(features: Tensor, rows: Tensor, spherical: bool) -> Points:
+def _points(features: Tensor, rows: Tensor, spherical: bool, stretch: Stretch) -> Points:
     """Bring rows to unit length where `spherical`, and the origin to the mean of the sample."""
     scale = torch.ones(1, 1, device=features.device).expand(len(features), 1)
     if spherical:
         lengths = [
             torch.linalg.vector_norm(block.float(), dim=1, keepdim=True)
-            for block in torch.split(features, SAMPLE)
+            for block in torch.split(features[stretch.of(len(features))], SAMPLE)
         ]
-        scale = torch.cat(lengths).clamp_(min=1e-12).reciprocal_()
+        own = torch.cat(lengths).clamp_(min=1e-12).reciprocal_()
+        scale = stretch.whole(own, len(features))
     origin = (features[rows].float() * scale[rows]).mean(0)
-    return Points(features, scale, origin, spherical)
+    return Points(features, scale, origin, spherical, stretch)
 
 
 def _inertia(points: Points, centers: Tensor) -> Tensor:

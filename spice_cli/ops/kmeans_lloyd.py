@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spice_cli.ops.stretch import WHOLE, Stretch
+
 BLOCK_BYTES = {"cpu": 2**23, "cuda": 2**28}
 """About what fits the cache, and what keeps a GPU busy."""
 
@@ -23,19 +25,21 @@ class Points:
     """(d,) float32, near the mean: distances to it are small, so that little is lost in rounding"""
     spherical: bool
     """Whether centres have unit length, seen from zero and not from the origin."""
+    stretch: Stretch = WHOLE
+    """The rows that this process goes through, where others go through the rest."""
 
     def at(self, rows: Tensor) -> Tensor:
         """Return some rows (..., d) float32; `rows` (...) int64."""
         return torch.addcmul(-self.origin, self.features[rows].float(), self.scale[rows])
 
     def blocks(self, width: int) -> Iterator[tuple[slice, Tensor]]:
-        """Yield all rows in blocks that go with `width` values a row; each overwrites the last."""
+        """Yield own rows in blocks that go with `width` values a row; each overwrites the last."""
         n, d = self.features.shape
-        size = BLOCK_BYTES.get(self.features.device.type, 2**26)
-        step = min(n, max(1, size // (4 * (d + width))))
+        own, size = self.stretch.of(n), BLOCK_BYTES.get(self.features.device.type, 2**26)
+        step = max(1, min(own.stop - own.start, size // (4 * (d + width))))
         buffer, minus = self.origin.new_empty(step, d), -self.origin
-        for start in range(0, n, step):
-            rows = slice(start, min(start + step, n))
+        for start in range(own.start, own.stop, step):
+            rows = slice(start, min(start + step, own.stop))
             block = buffer[: rows.stop - start]
             torch.addcmul(minus, self.features[rows].float(), self.scale[rows], out=block)
             yield rows, block
@@ -57,7 +61,7 @@ def lloyd(
     `limit` () bounds the squared distances that the k centres of a restart move in one iteration,
     summed; restarts that are within it rest while others go on. Products with the centres are
     taken in `dtype`, means always in float32. A cluster that runs empty starts again at the sample
-    farthest from its centre.
+    farthest from its centre. Processes that go through other rows have to begin with the same bits.
     """
     centers = centers.clone()
     active = torch.arange(len(centers), device=centers.device)
@@ -72,21 +76,24 @@ def lloyd(
 
 def distances(points: Points, centers: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Squared distances (r, n) float32 to the nearest of centers (r, k, d)."""
-    found = centers.new_empty(len(centers), len(points.features))
+    n = len(points.features)
+    found, own = centers.new_empty(len(centers), n), points.stretch.of(n)
     for rows, block, least, _ in _nearest(points, centers, dtype):
         length = torch.linalg.vector_norm(block, dim=1, keepdim=True).square_()
         found[:, rows] = least.float().add_(length).clamp_(min=0).T
-    return found
+    return points.stretch.whole(found[:, own].T, n).T
 
 
 def assign(points: Points, centers: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest of centers (k, d) for each row, (n,) int64, and the inertia, () float64."""
-    labels = torch.empty(len(points.features), dtype=torch.int64, device=centers.device)
+    n = len(points.features)
+    labels = torch.empty(n, dtype=torch.int64, device=centers.device)
     inertia = torch.zeros((), dtype=torch.float64, device=centers.device)
     for rows, block, _, nearest in _nearest(points, centers[None], torch.float32):
         labels[rows] = nearest[:, 0]
         inertia += block.sub_(centers[nearest[:, 0]]).square_().sum(dtype=torch.float64)
-    return labels, inertia
+    points.stretch.sum(inertia)
+    return points.stretch.whole(labels[points.stretch.of(n)], n), inertia
 
 
 def _nearest(
@@ -116,6 +123,7 @@ def _means(points: Points, centers: Tensor, dtype: torch.dtype) -> Tensor:
         count = torch.bincount(members.flatten(), minlength=width)
         sums += add_up(block, members, count)
         sizes += count
+    points.stretch.sum(sums, sizes)
     means = (sums / sizes.clamp(min=1)[:, None]).view(restarts, clusters, d)
     empty = (sizes == 0).view(restarts, clusters)
     if empty.any():

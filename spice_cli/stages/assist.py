@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from spice_cli.stages.group import Group
 from spice_cli.stages.images import images_of
 from spice_cli.stages.job import Job, Work
 from spice_cli.stages.peers import SHARED, leave, named, several_hosts
-from spice_cli.stages.self_label import reads, shared
+from spice_cli.stages.self_label import shared, takes_images
 from spice_cli.track import Silent
 
 GRACE = 5.0
@@ -54,8 +55,9 @@ def call(group: Group, job: Job, deterministic: bool = False) -> None:  # type: 
 
 
 def dismiss(group: Group) -> None:
-    """Let the other processes end."""
-    group.told("")
+    """Let the other processes end, those that are still there."""
+    with suppress(LostError):
+        group.told("")
 
 
 def serve(group: Group) -> None:
@@ -75,7 +77,7 @@ def serve(group: Group) -> None:
 
 
 def _shared(job: Job) -> bool:  # type: ignore[type-arg]
-    """Whether a stage works with a backbone, has several heads, or compares images with images."""
+    """Whether a stage works with a backbone, has several heads, or goes through all rows."""
     if job.stage is Stage.SELF_LABEL:
         return shared(job.config, job.run)
     if job.stage is Stage.SELECT_RELIABLE:
@@ -85,7 +87,7 @@ def _shared(job: Job) -> bool:  # type: ignore[type-arg]
 
 def _takes_images(job: Job) -> bool:  # type: ignore[type-arg]
     if job.stage is Stage.SELF_LABEL:
-        return Stage.PRETRAIN in reads(job.config, job.run)
+        return takes_images(job.config, job.run)
     return job.stage is not Stage.SELECT_RELIABLE
 
 

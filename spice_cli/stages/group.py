@@ -22,6 +22,7 @@ from spice_cli.heads.deal import Deal
 from spice_cli.models.backbone import Backbone
 from spice_cli.models.shared_batch_norm import share_batch_norm
 from spice_cli.ops.collective import alike, gathered, summed, told
+from spice_cli.ops.stretch import WHOLE, Stretch
 from spice_cli.stages.keepalive import keep_alive
 from spice_cli.stages.share import Render, Share
 
@@ -61,6 +62,13 @@ class Group:
     def deal(self, heads: int) -> Deal:
         """Return which of so many independent heads this process trains."""
         return Deal(heads, self.rank, self.world, lambda rows: gathered(rows, self.world))
+
+    @property
+    def stretch(self) -> Stretch:
+        """The rows of anything that this process goes through, where all hold all rows."""
+        if self.world == 1:
+            return WHOLE
+        return Stretch(self.rank, self.world, lambda own: gathered(own, self.world), summed)
 
     def sum(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over processes."""

@@ -37,7 +37,8 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     settings = kind.Config.model_validate(config.settings)
     with job.seeded():
         backbone = build(config.backbone, config, images.shape[-1])
-        plan = Plan(len(images), config.clusters, batch, config.epochs, steps)
+        stretch = job.group.stretch
+        plan = Plan(len(images), config.clusters, batch, config.epochs, steps, stretch)
         method = kind(backbone, settings, plan)
     for warning in method.faults():
         job.track.warn(warning)

@@ -91,14 +91,25 @@ def resolve(config: SelfLabel, run: Run) -> SelfLabel:
 def reads(config: SelfLabel, run: Run) -> tuple[Stage, ...]:
     """Read the embeddings, and where views or the method need it, the backbone."""
     wants = _wants(load(HEADS[config.method]), config, config.clusters or 0, run)
-    backbone = wants.pixels or wants.left or (wants.views and config.views == "live")
-    return (Stage.PRETRAIN, Stage.EMBED) if backbone else (Stage.EMBED,)
+    pretrained = wants.left or _takes_images(wants, config)
+    return (Stage.PRETRAIN, Stage.EMBED) if pretrained else (Stage.EMBED,)
+
+
+def takes_images(config: SelfLabel, run: Run) -> bool:
+    """Whether a backbone works, on images."""
+    wants = _wants(load(HEADS[config.method]), config, config.clusters or 0, run)
+    return _takes_images(wants, config)
 
 
 def shared(config: SelfLabel, run: Run) -> bool:
-    """Whether there is something to deal out to several processes: a backbone's work, or heads."""
+    """Whether there is something to deal out to processes: a backbone's work, heads, or rows."""
     wants = _wants(load(HEADS[config.method]), config, config.clusters or 0, run)
-    return Stage.PRETRAIN in reads(config, run) or (wants.dealt and config.heads > 1)
+    dealt = wants.rows or (wants.dealt and config.heads > 1)
+    return dealt or _takes_images(wants, config)
+
+
+def _takes_images(wants: Wants, config: SelfLabel) -> bool:
+    return wants.pixels or (wants.views and config.views == "live")
 
 
 def _wants(kind: Any, config: SelfLabel, clusters: int, run: Run) -> Wants:

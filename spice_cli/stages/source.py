@@ -57,6 +57,7 @@ def source_of(job: Job[SelfLabel], wants: Wants) -> Source:
         left=_left(job) if wants.left else {},
         dtype=torch.bfloat16 if job.precision == "bf16" else torch.float32,
         deal=job.group.deal(config.heads) if wants.dealt else ALL,
+        stretch=job.group.stretch,
         wrap=lambda step: graphed(step, job.device, job.track.warn),
     )
 

@@ -1,8 +1,6 @@
 """Heads dealt to several processes, which are threads here, are what one process trains."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -18,28 +16,23 @@ from spice_cli.heads.scan_config import ScanConfig
 from spice_cli.heads.source import Facts, plain_source
 from spice_cli.heads.spice import Spice
 from spice_cli.heads.spice_config import SpiceConfig
+from spice_cli.heads.temi import Temi
+from spice_cli.heads.temi_config import TemiConfig
+from spice_cli.heads.turtle import Turtle
+from spice_cli.heads.turtle_config import TurtleConfig
+
+Together = Callable[..., list[Any]]
+Dealt = Callable[[int, int, Callable[[Deal], Any]], list[Any]]
 
 
-def together(heads: int, world: int, work: Callable[[Deal], Any]) -> list[Any]:
+@pytest.fixture
+def dealt(together: Together) -> Dealt:
     """Call `work` once a process, each with its own share."""
-    barrier, held = Barrier(world, timeout=60), [torch.empty(0)] * world
 
-    def process(rank: int) -> Any:
-        def gather(rows: Tensor) -> Tensor:
-            held[rank] = rows.clone()
-            barrier.wait()
-            everything = torch.cat(held)
-            barrier.wait()
-            return everything
+    def processes(heads: int, world: int, work: Callable[[Deal], Any]) -> list[Any]:
+        return together(world, lambda rank, gather: work(Deal(heads, rank, world, gather)))
 
-        try:
-            return work(Deal(heads, rank, world, gather))
-        except BaseException:
-            barrier.abort()
-            raise
-
-    with ThreadPoolExecutor(world) as pool:
-        return list(pool.map(process, range(world)))
+    return processes
 
 
 def blobs() -> Tensor:
@@ -49,19 +42,19 @@ def blobs() -> Tensor:
 
 
 @pytest.mark.parametrize(("heads", "world"), [(10, 1), (10, 2), (5, 4), (2, 5), (1, 3)])
-def test_what_all_have_is_put_together_in_order(heads: int, world: int) -> None:
+def test_what_all_have_is_put_together_in_order(dealt: Dealt, heads: int, world: int) -> None:
     whole = torch.randn(3, heads, 2)
 
     def work(deal: Deal) -> tuple[int, Tensor]:
         own = deal.own(whole, 1)
         return own.shape[1], deal.whole(own, 1)
 
-    for count, found in together(heads, world, work):
+    for count, found in dealt(heads, world, work):
         assert count == -(-heads // world)
         assert torch.equal(found, whole)
 
 
-def test_a_module_is_dealt_out_and_put_together_along_its_own_axes() -> None:
+def test_a_module_is_dealt_out_and_put_together_along_its_own_axes(dealt: Dealt) -> None:
     weight = torch.randn(3, 3, 3)
 
     def work(deal: Deal) -> tuple[Tensor, nn.Module]:
@@ -69,7 +62,7 @@ def test_a_module_is_dealt_out_and_put_together_along_its_own_axes() -> None:
         kept = module.weight.detach().clone()
         return kept, deal.joined(module)
 
-    (first, one), (second, other) = together(3, 2, work)
+    (first, one), (second, other) = dealt(3, 2, work)
     assert torch.equal(first, weight[:, :2])
     assert torch.equal(second, weight[:, [2, 2]])
     for joined in (one, other):
@@ -82,6 +75,10 @@ METHODS: dict[str, tuple[Any, Any, float]] = {
     "spice, uneven": (Spice, SpiceConfig(passes=1, balance="none", entropy=1), 0.01),
     "spice, whitened": (Spice, SpiceConfig(passes=1, whiten=0.1, loss="plain"), 0.01),
     "scan": (Scan, ScanConfig(backbone="frozen"), 1.0),
+    "temi": (Temi, TemiConfig(), 0.01),
+    "temi, perceptrons": (Temi, TemiConfig(hidden=8), 0.01),
+    "turtle": (Turtle, TurtleConfig(), 0.01),
+    "turtle, cold": (Turtle, TurtleConfig(warm=False), 0.01),
 }
 
 
@@ -95,16 +92,17 @@ def trained(name: str, heads: int, deal: Deal) -> tuple[list[Any], Any, int]:
         method.epoch(number, torch.Generator().manual_seed(number), lambda images: None)
         for number in range(1, 9)
     ]
-    return log, method.result(), len(method.best.losses)
+    own = next(each.losses for each in method.parts.values() if hasattr(each, "losses"))
+    return log, method.result(), len(own)
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize(("heads", "world"), [(5, 2), (2, 3)])
 def test_heads_dealt_out_are_those_that_one_process_trains(
-    name: str, heads: int, world: int
+    dealt: Dealt, name: str, heads: int, world: int
 ) -> None:
     log, result, _ = trained(name, heads, ALL)
-    for own_log, own, count in together(heads, world, lambda deal: trained(name, heads, deal)):
+    for own_log, own, count in dealt(heads, world, lambda deal: trained(name, heads, deal)):
         assert count == -(-heads // world)
         assert [line["head"] for line in own_log] == [line["head"] for line in log]
         for line, expected in zip(own_log, log, strict=True):
@@ -122,3 +120,5 @@ def test_some_methods_deal_their_heads_and_only_where_no_backbone_learns() -> No
     assert Scan.wants(ScanConfig(backbone="frozen"), facts).dealt
     assert not Scan.wants(ScanConfig(backbone="train"), facts).dealt
     assert not Scan.wants(ScanConfig(backbone="frozen", self_label=True), facts).dealt
+    assert Temi.wants(TemiConfig(), facts).dealt
+    assert Turtle.wants(TurtleConfig(), facts).dealt

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spice_cli.heads import source
+from spice_cli.heads import neighborhoods
 from spice_cli.heads.source import plain_source
 from spice_cli.ops.neighbors import nearest
 
@@ -11,11 +11,11 @@ def test_neighbours_are_exact_and_searched_for_once(monkeypatch: pytest.MonkeyPa
     x = F.normalize(torch.randn(50, 8, generator=torch.Generator().manual_seed(0)))
     asked: list[int] = []
 
-    def counted(rows: torch.Tensor, k: int) -> torch.Tensor:
+    def counted(x: torch.Tensor, k: int, rows: torch.Tensor) -> torch.Tensor:
         asked.append(k)
-        return nearest(rows, k)
+        return nearest(x, k, rows=rows)
 
-    monkeypatch.setattr(source, "nearest", counted)
+    monkeypatch.setattr(neighborhoods, "nearest", counted)
     made = plain_source(x, 3, train=40)
     assert torch.equal(made.neighbors(1)[:, 0], torch.arange(40))
     assert torch.equal(made.neighbors(7), nearest(x[:40], 7))

@@ -1,4 +1,4 @@
-"""Two processes share the heads that one process trains on stored features."""
+"""Processes share the heads, or the passes over all rows, of one process on stored features."""
 
 import json
 import os
@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,30 +18,33 @@ import torch
 from safetensors.torch import load_file
 
 LIMIT = 300
-SPICE = ("-m", "spice_cli")
+LINES = Path(__file__).parent / "lines.py"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
-METHODS = {
-    "spice": ("--heads", 5, "--set", "passes=2", "--set", "lr=0.005"),
-    "scan": ("--method", "scan", "--heads", 2, "--set", "batch_size=64", "--set", "lr=1"),
+METHODS: dict[str, tuple[object, ...]] = {
+    "spice": ("--epochs", 20, "--heads", 5, "--set", "passes=2", "--set", "lr=0.005"),
+    "scan": ("--epochs", 20, "--heads", 2, "--set", "batch_size=64", "--set", "lr=1"),
+    "temi": ("--epochs", 10, "--heads", 5, "--set", "batch_size=64"),
+    "turtle": ("--epochs", 5, "--heads", 3, "--set", "lr=0.002"),
+    "kmeans": (),
+    "gmm": ("--set", "restarts=3"),
+    "graph": (),
 }
+DEALT = {2: [*METHODS], 3: ["scan", "temi", "graph"]}
+Spice = Callable[..., Any]
 
 
-def torchrun(processes: int) -> list[str]:
+def torchrun(processes: int, *arguments: object) -> list[str]:
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return [*start, f"--nproc-per-node={processes}", *SPICE]
+    return [*start, f"--nproc-per-node={processes}", *map(str, arguments)]
 
 
-def spice(*arguments: object, start: list[str] | None = None) -> str:
-    command = [*(start or [sys.executable, *SPICE]), *map(str, arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=LIMIT, env=ONE_THREAD, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+def line(method: str, run: Path) -> list[str]:
+    own = ("self-label", "-r", run, "-k", 4, "--method", method, *METHODS[method])
+    return [str(each) for each in own]
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def features(spice: Spice, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of embeddings alone."""
     folder = tmp_path_factory.mktemp("features")
     random = np.random.default_rng(0)
@@ -50,13 +55,31 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(features: Path) -> Path:
+def whole(spice: Spice, features: Path) -> Path:
     """What one process makes of them."""
-    for method, flags in METHODS.items():
-        own = features.parent / method
-        shutil.copytree(features, own)
-        spice("self-label", "-r", own, "-k", 4, "--epochs", 20, *flags)
-    return features.parent
+    folder = features.parent / "one"
+    for method in METHODS:
+        shutil.copytree(features, folder / method)
+        spice(*line(method, folder / method))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dealt(features: Path) -> Path:
+    """What several processes make of them, by their number."""
+    folder = features.parent / "several"
+    for processes, methods in DEALT.items():
+        runs = [folder / str(processes) / method for method in methods]
+        for run in runs:
+            shutil.copytree(features, run)
+        lines = folder / f"{processes}.json"
+        lines.write_text(json.dumps([line(run.name, run) for run in runs]))
+        command = torchrun(processes, LINES, lines)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=LIMIT, env=ONE_THREAD, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
 
 
 def log(run: Path) -> list[dict[str, float]]:
@@ -66,7 +89,7 @@ def log(run: Path) -> list[dict[str, float]]:
 def same(run: Path, expected: Path) -> None:
     """Check that two runs have the same losses, and heads that say the same."""
     mine, theirs = log(run), log(expected)
-    assert len(mine) == 20
+    assert len(mine) == len(theirs)
     for name in ("loss", "selection_loss"):
         assert [m[name] for m in mine] == pytest.approx([t[name] for t in theirs], abs=1e-5)
     assert [m["head"] for m in mine] == [t["head"] for t in theirs]
@@ -75,26 +98,24 @@ def same(run: Path, expected: Path) -> None:
     assert torch.equal(own["probs"].argmax(1), other["probs"].argmax(1))
 
 
-@pytest.mark.parametrize(("method", "processes"), [("spice", 2), ("scan", 3)])
-def test_processes_train_the_heads_of_one(
-    whole: Path, features: Path, tmp_path: Path, method: str, processes: int
+@pytest.mark.parametrize(
+    ("processes", "method"), [(count, method) for count, dealt in DEALT.items() for method in dealt]
+)
+def test_processes_find_what_one_finds(
+    whole: Path, dealt: Path, method: str, processes: int
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(features, run)
-    line = ("self-label", "-r", run, "-k", 4, "--epochs", 20, *METHODS[method])
-    spice(*line, start=torchrun(processes))
+    run = dealt / str(processes) / method
     same(run, whole / method)
     stage = json.loads((run / "run.json").read_text())["stages"]["self-label"]
     assert stage["environment"]["world_size"] == processes
 
 
 def test_one_process_goes_on_where_two_were_stopped(
-    whole: Path, features: Path, tmp_path: Path
+    spice: Spice, whole: Path, features: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(features, run)
-    line = ("self-label", "-r", run, "-k", 4, "--epochs", 20, *METHODS["spice"])
-    command = [*torchrun(2), *map(str, line), "--checkpoint-seconds", "0"]
+    command = torchrun(2, "-m", "spice_cli", *line("spice", run), "--checkpoint-seconds", "0")
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=ONE_THREAD) as process:
         end = time.monotonic() + LIMIT
         while not (run / "self-label.checkpoint.safetensors").exists():
@@ -103,5 +124,5 @@ def test_one_process_goes_on_where_two_were_stopped(
             time.sleep(0.001)
         process.send_signal(signal.SIGTERM)
         process.wait(LIMIT)
-    assert re.search(r"goes on after epoch \d+", spice(*line))
+    assert re.search(r"goes on after epoch \d+", spice(*line("spice", run)).stderr)
     same(run, whole / "spice")

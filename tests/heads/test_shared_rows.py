@@ -1,0 +1,87 @@
+"""Heads whose passes over all rows several processes share, threads here, are those of one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spice_cli.config.self_label import SelfLabel
+from spice_cli.heads.gmm import GaussianMixture, MixtureConfig
+from spice_cli.heads.graph import GraphConfig, GraphKMeans
+from spice_cli.heads.kmeans import KMeansConfig, SphericalKMeans
+from spice_cli.heads.neighborhoods import neighborhoods
+from spice_cli.heads.source import Facts, Result, plain_source
+from spice_cli.ops.stretch import WHOLE, Stretch
+
+METHODS: dict[str, tuple[Any, Any]] = {
+    "kmeans": (SphericalKMeans, KMeansConfig()),
+    "gmm": (GaussianMixture, MixtureConfig(restarts=2)),
+    "graph": (GraphKMeans, GraphConfig()),
+}
+Together = Callable[..., list[Any]]
+
+
+def stretches(together: Together, world: int, work: Callable[[Stretch], Any]) -> list[Any]:
+    def process(rank: int, gather: Callable[[Tensor], Tensor]) -> Any:
+        def add(tensors: list[Tensor]) -> None:
+            for tensor in tensors:
+                tensor.copy_(gather(tensor[None]).sum(0))
+
+        return work(Stretch(rank, world, gather, add))
+
+    return together(world, process)
+
+
+def blobs(n: int = 240) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    centers = 2 * torch.randn(4, 16, generator=generator)
+    rows = centers[torch.arange(n) % 4] + torch.randn(n, 16, generator=generator)
+    return F.normalize(rows)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("world", [2, 3])
+def test_what_processes_make_of_their_rows_is_what_one_makes_of_all(
+    together: Together, name: str, world: int
+) -> None:
+    kind, own = METHODS[name]
+
+    def work(stretch: Stretch) -> tuple[list[Any], Result]:
+        source = plain_source(blobs(), 4, train=201, stretch=stretch)
+        method = kind(source, SelfLabel(heads=1), own, torch.Generator().manual_seed(1))
+        log = [
+            method.epoch(number, torch.Generator().manual_seed(number), lambda images: None)
+            for number in range(1, method.epochs + 1)
+        ]
+        return log, method.result()
+
+    log, result = work(WHOLE)
+    for own_log, found in stretches(together, world, work):
+        for line, expected in zip(own_log, log, strict=True):
+            assert line == pytest.approx(expected, abs=1e-5)
+        torch.testing.assert_close(found.losses, result.losses, atol=1e-5, rtol=0)
+        torch.testing.assert_close(dict(found.state), dict(result.state), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found.probs, result.probs, atol=1e-4, rtol=0)
+        assert torch.equal(found.probs.argmax(1), result.probs.argmax(1))
+
+
+@pytest.mark.parametrize(("n", "world"), [(240, 2), (241, 3), (5, 4)])
+def test_neighbours_of_processes_are_those_of_one(together: Together, n: int, world: int) -> None:
+    expected = neighborhoods(blobs(n))
+
+    def work(stretch: Stretch) -> list[Tensor]:
+        neighbors = neighborhoods(blobs(n), stretch)
+        return [neighbors(k) for k in (4, 2)]
+
+    for four, two in stretches(together, world, work):
+        assert torch.equal(four, expected(4))
+        assert torch.equal(two, expected(2))
+
+
+def test_rows_are_shared_by_methods_that_cluster_features_themselves() -> None:
+    facts = Facts(images=6000, clusters=4, features=16, side=32, left={"probs": (6000, 4)})
+    assert all(kind.wants(own, facts).rows for kind, own in METHODS.values())
+    assert not SphericalKMeans.wants(KMeansConfig(features="head"), facts).rows
