@@ -2,57 +2,64 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from spice_cli import __version__
 from spice_cli.catalog import DATASETS
+from spice_cli.commands.locate import MANIFEST
 from spice_cli.commands.pipeline_plan import Pipeline
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from spice_cli.console import Shown
     from spice_cli.run.again import Again
-    from spice_cli.run.manifest import Manifest
-    from spice_cli.run.store import Run
 
+Seed = int | range | None
+"""Of a run, or those of a family of runs."""
 PROGRAM = Path(__file__).parent.parent
 
 
-def answered(plan: Pipeline, path: Path, seed: int | None, with_report: bool) -> "Again | None":
+def answered(plan: Pipeline, path: Path, seed: Seed, with_report: bool) -> "Again | None":
     """Return what the same command said last; none where anything may have changed since."""
     from spice_cli.run.again import Again
-    from spice_cli.run.load import load_manifest
 
     kept = None if plan.how.force else Again.read(path)
     if kept is None:
         return None
     with suppress(OSError):
         asked = _asked(plan, path, seed, with_report)
-        if asked == kept.asked and _state(path, load_manifest(path)) == kept.files:
+        if asked == kept.asked and _state(path) == kept.files:
             return kept
     return None
 
 
 def remember(
     plan: Pipeline,
-    run: "Run",
-    seed: int | None,
+    path: Path,
+    seed: Seed,
     with_report: bool,
-    scores: dict[str, dict[str, float]],
     shown: "Iterable[Shown]",
+    *,
+    scores: Mapping[str, dict[str, float]] = MappingProxyType({}),
+    family: "dict[str, JsonValue] | None" = None,
 ) -> None:
     """Keep what a command says that just ended, for `answered`."""
     from spice_cli.run.again import Again, settle
 
     settle()
     with suppress(OSError):
-        asked = _asked(plan, run.path, seed, with_report)
-        files = _state(run.path, run.manifest)
+        asked, files = _asked(plan, path, seed, with_report), _state(path)
         if asked and files:
-            Again(asked=asked, files=files, scores=scores, shown=tuple(shown)).write(run.path)
+            kept = Again(
+                asked=asked, files=files, scores=dict(scores), shown=tuple(shown), family=family
+            )
+            kept.write(path)
 
 
 def up_to_date(plan: Pipeline) -> list[str]:
@@ -61,7 +68,7 @@ def up_to_date(plan: Pipeline) -> list[str]:
     return [f"`{stage}` is up to date" for stage in computed]
 
 
-def _asked(plan: Pipeline, path: Path, seed: int | None, with_report: bool) -> str:
+def _asked(plan: Pipeline, path: Path, seed: Seed, with_report: bool) -> str:
     """Hash what a run is asked for, and the program; empty where it is to take in weights."""
     from spice_cli.run.again import state_of
     from spice_cli.settings.recipes import read_recipe
@@ -76,12 +83,15 @@ def _asked(plan: Pipeline, path: Path, seed: int | None, with_report: bool) -> s
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
 
-def _state(path: Path, manifest: "Manifest") -> str:
-    """Hash the state of all files that a run depends on; empty where some are not known."""
+def _state(path: Path) -> str:
+    """Hash the state of all files that a run or family depends on; empty where some are unknown."""
     from spice_cli.data.origin_files import origin_files
     from spice_cli.run.again import files_of, state_of
+    from spice_cli.run.load import load_manifest
     from spice_cli.run.siblings import family_of
 
+    members = sorted(path.glob(f"seed-*/{MANIFEST}"))
+    manifest = load_manifest(members[0].parent if members else path)
     spec = manifest.data.spec
     images = origin_files(spec) if spec else None
     if images is None or any(family_of(record) for record in manifest.stages.values()):

@@ -85,7 +85,7 @@ def compare(
         for row in table.rows:
             for name, found in row.scores.items():
                 of = f"{table.data.name}\t{table.protocol}\t{row.name}\t{row.stage}\t{name}"
-                emit(f"{of}\t{tabbed(found)}")
+                emit(f"{of}\t{tabbed(as_json(found))}")
 
 
 def _show(table: "Table") -> None:

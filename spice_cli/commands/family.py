@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spice_cli.commands.again import answered, remember, up_to_date
 from spice_cli.commands.locate import MANIFEST
 from spice_cli.commands.pipeline import complete, scored_stages, start
 from spice_cli.commands.pipeline_plan import Pipeline
 from spice_cli.commands.repeated import as_json, seeds_of, tabbed
-from spice_cli.console import Terminal, emit, say, show
+from spice_cli.console import Shown, Terminal, emit, present, say
 from spice_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,26 +37,42 @@ def run_family(plan: Pipeline, path: Path, seeds: range) -> None:
             f"`{path}` is a run, and a family of runs cannot be in it",
             hint=f"spice run {plan.dataset} --seeds {len(seeds)} -r {path}-seeds",
         )
+    if kept := answered(plan, path, seeds, with_report=False):
+        present(kept.shown)
+        _emit(plan, kept.family or {})
+        return
+    from spice_cli.stages.consensus import NAME
     from spice_cli.stages.family import member
 
-    runs = []
+    asked, runs, said = plan, [], list[Shown]()
     for seed in seeds:
         plan, run = start(plan, member(path, seed), seed)
         runs.append(run)
     for run, seed in zip(runs, seeds, strict=True):
         say(f"seed {seed}: {run.path}")
         plan = complete(plan, run, seed)
+        said += [f"seed {seed}: {run.path}", *up_to_date(plan)]
     stages = scored_stages(plan, runs[0])
-    json = plan.how.as_json
     if not stages:
-        emit([str(run.path) for run in runs] if json else path, as_json=json)
+        as_json = plan.how.as_json
+        emit([str(run.path) for run in runs] if as_json else path, as_json=as_json)
         return
     found = _score(plan, path, runs, stages)
-    _show(path, runs, found)
-    if json:
-        emit(_as_json(path, runs, found), as_json=True)
+    table = _table(path, runs, found)
+    present([table])
+    family = _as_json(path, runs, found)
+    united = [f"`{stage}` of {path / NAME} is up to date" for stage in found.united]
+    remember(asked, path, seeds, False, [*said, *united, table], family=family)
+    _emit(plan, family)
+
+
+def _emit(plan: Pipeline, family: "dict[str, Any]") -> None:
+    """Print all of it, or as lines the scores of the furthest stage."""
+    if plan.how.as_json:
+        emit(family, as_json=True)
         return
-    emit({name: tabbed(each) for name, each in found.scores[stages[-1]].items()})
+    last = list(family["stages"].values())[-1]
+    emit({name: tabbed(each) for name, each in last.items()})
 
 
 def _score(plan: Pipeline, path: Path, runs: "list[Run]", stages: "list[Stage]") -> _Found:
@@ -83,7 +100,7 @@ def _score(plan: Pipeline, path: Path, runs: "list[Run]", stages: "list[Stage]")
     )
 
 
-def _show(path: Path, runs: "list[Run]", found: _Found) -> None:
+def _table(path: Path, runs: "list[Run]", found: _Found) -> "Shown":
     data = runs[0].manifest.data
     seeds = seeds_of(tuple(run.manifest.seed for run in runs))
     names = list(dict.fromkeys(name for each in found.scores.values() for name in each))
@@ -96,11 +113,8 @@ def _show(path: Path, runs: "list[Run]", found: _Found) -> None:
             cells = [f"{one.scores[n]:.4f}" if n in one.scores else "" for n in names]
             rows.append([f"{stage}, consensus", *cells, "", ""])
     kind = ", NMI arithmetic" if "nmi" in names else ""
-    show(
-        f"{path}: {data.name}, protocol {data.protocol}, seeds {seeds}, mean ± deviation{kind}",
-        ["stage", *names, "n", "ARI between seeds"],
-        rows,
-    )
+    title = f"{path}: {data.name}, protocol {data.protocol}, seeds {seeds}, mean ± deviation{kind}"
+    return title, ["stage", *names, "n", "ARI between seeds"], rows
 
 
 def _as_json(path: Path, runs: "list[Run]", found: _Found) -> dict[str, Any]:

@@ -35,12 +35,19 @@ def show_plan(plan: Pipeline, run: "Run", seed: int | None, seeds: int = 1) -> N
     for reason in recipe.reasons:
         say(reason)
     rows = [
-        [line.stage, line.state, line.what, _range(line.seconds), _bytes(line.disk)]
+        [
+            line.stage,
+            line.state,
+            line.what,
+            _range(line.seconds),
+            _bytes(line.memory),
+            _bytes(line.disk),
+        ]
         for line in lines
     ]
     show(
         f"plan of {run.path} ({recipe.name}, {device.type})",
-        ["stage", "state", "what", "time", "disk"],
+        ["stage", "state", "what", "time", "memory", "disk"],
         rows,
     )
     say(

@@ -1,15 +1,16 @@
 """How results of several runs are spelled: for people by `str`, for programs as here."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spice_cli.stages.family import Repeated
 
 
-def tabbed(found: "Repeated") -> str:
-    """Spell mean, deviation (empty for one run) and n, with tabs between."""
-    deviation = "" if found.deviation is None else found.deviation
-    return f"{found.mean}\t{deviation}\t{len(found.values)}"
+def tabbed(found: Mapping[str, Any]) -> str:
+    """Spell mean, deviation (empty for one run) and n of what `as_json` returns, with tabs."""
+    deviation = "" if found["deviation"] is None else found["deviation"]
+    return f"{found['mean']}\t{deviation}\t{found['n']}"
 
 
 def as_json(found: "Repeated") -> dict[str, Any]:

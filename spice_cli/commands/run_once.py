@@ -42,7 +42,7 @@ def run_once(plan: Pipeline, path: Path, seed: int | None, *, with_report: bool)
     told = [_report(opened, plan.clusters)] if with_report else []
     if shown and all(told):
         said = [*up_to_date(plan), *shown, *ended, *told]
-        remember(asked, opened, seed, with_report, scores, said)
+        remember(asked, opened.path, seed, with_report, said, scores=scores)
     _emit(plan, scores)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from spice_cli.config.frozen import Frozen
 from spice_cli.errors import InvalidError
@@ -32,6 +32,8 @@ class Again(Frozen):
     """Of each stage that can be scored, the furthest last."""
     shown: tuple[str | tuple[str, list[str], list[list[str]]], ...]
     """Lines and tables, each of a title, columns and rows."""
+    family: dict[str, JsonValue] | None = None
+    """What a family of runs came to, in place of scores."""
 
     @classmethod
     def read(cls, run: Path) -> Self | None:
@@ -57,8 +59,8 @@ def settle() -> None:
 
 
 def files_of(run: Path) -> list[Path]:
-    """List what lies in a run; what is kept here, and its lock, aside."""
-    return sorted(path for path in run.iterdir() if path.name not in (AGAIN, LOCK))
+    """List what lies in a run or a family of runs; what is kept here, and locks, aside."""
+    return sorted(path for path in run.rglob("*") if path.name not in (AGAIN, LOCK))
 
 
 def state_of(files: Iterable[Path]) -> str:

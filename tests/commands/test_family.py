@@ -57,7 +57,7 @@ def truth_beside(run: Path, stage: str = "self-label") -> dict[str, float]:
 
 def test_every_seed_is_an_ordinary_run_with_the_same_settings(spice: Spice, family: Path) -> None:
     assert sorted(p.name for p in family.iterdir()) == [
-        "consensus", "family.json", "seed-3", "seed-4",
+        "again.json", "consensus", "family.json", "seed-3", "seed-4",
     ]  # fmt: skip
     manifests = [json.loads((family / f"seed-{s}/run.json").read_text()) for s in (3, 4)]
     assert [m["seed"] for m in manifests] == [3, 4]
@@ -80,6 +80,37 @@ def test_a_second_call_does_nothing_and_prints_the_same(
     assert first.stdout == second.stdout
     assert {name: digests(family / name) for name in before} == before
     assert (family / "family.json").read_text() == kept
+
+
+def test_a_third_call_answers_at_once_until_something_changes(
+    spice: Spice, family: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spice_cli.commands import family as command
+
+    class Looked(Exception):
+        pass
+
+    def look(*_: Any) -> None:
+        raise Looked
+
+    first, as_json = again(spice, family), again(spice, family, "--json")
+    again(spice, family)
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "start", look)
+        second = again(spice, family)
+        assert (second.stdout, second.stderr) == (first.stdout, first.stderr)
+        for more in (["--force"], ["--set", "self-label.lr=0.5"], ["--seeds", 3], ["--json"]):
+            with pytest.raises(Looked):
+                again(spice, family, *more)
+        file = family / "seed-4" / "self-label.safetensors"
+        content = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(Looked):
+            again(spice, family)
+    assert again(spice, family, "--json").stdout == as_json.stdout
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "start", look)
+        assert again(spice, family, "--json").stdout == as_json.stdout
 
 
 def test_mean_deviation_and_n_are_those_of_the_runs(spice: Spice, family: Path) -> None:
