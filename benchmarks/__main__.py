@@ -36,10 +36,11 @@ BENCHES = {
     "predict": "Predictions",
     "growth": "Costs as they grow",
     "scale": "Measured",
+    "memory": "Peaks",
 }
 PEERS = ("torch", "torchvision", "kornia", "lightly", "faiss-cpu", "scikit-learn", "scipy")
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = {"scale": "scale.md"}
+PAGES = {"scale": "scale.md", "memory": "scale.md"}
 """Where a bench is written, if not in `benchmarks.md`."""
 
 

@@ -51,11 +51,14 @@ def fit_all(
 ) -> Tensor:
     """Return both splits in one (n, 3, side, side) uint8 tensor, train rows first.
 
-    Only the images `before`, where there are any, come ahead of them.
+    Only the images `before`, where there are any, come ahead of them. Images that are all there is
+    and have the size already are not copied.
     """
     sizes = [{(part.shape[3], part.shape[2])} for part in (train, test) if part is not None]
     side = choose_side(sizes[0], sizes[1] if test is not None else set(), spec, say)
     parts = [part for part in (before, train, test) if part is not None]
+    if len(parts) == 1 and train.shape[2:] == (side, side):
+        return train.contiguous()
     counts = [len(part) for part in parts]
     out = torch.empty(sum(counts), 3, side, side, dtype=torch.uint8)
     for part, target in zip(parts, torch.split(out, counts), strict=True):

@@ -13,7 +13,7 @@ heads are unit vectors (like DINO's last layer) unless `hidden` is given, an epo
 updates and a teacher remembers one epoch, small sets have fewer neighbours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -88,8 +88,8 @@ class Temi:
     def result(self) -> Result:
         """Return what the teacher of the lowest loss says of all images."""
         heads = self.source.deal.joined(self.heads)
-        best = heads.losses.argmin()
-        logits = torch.cat([each[best] for each in _logits(heads.teacher, self.source.everything)])
+        best, everything = heads.losses.argmin(), self.source.everything
+        logits = torch.cat([each[best].clone() for each in _logits(heads.teacher, everything)])
         probs = (logits / self.own.teacher_temperature).softmax(-1)
         state = {f"heads.{k}": v for k, v in heads.teacher.named_parameters()}
         return Result(probs, heads.losses, state)
@@ -141,9 +141,9 @@ def _student(source: Source, heads: int, own: TemiConfig, generator: torch.Gener
 
 
 @torch.no_grad()
-def _logits(heads: nn.Module, x: Tensor) -> list[Tensor]:
-    """Logits (h, rows, k) of some rows at a time."""
-    return [heads(rows) for rows in torch.split(x, 4096)]
+def _logits(heads: nn.Module, x: Tensor) -> Iterator[Tensor]:
+    """Go through the logits (h, rows, k) of some rows at a time."""
+    yield from (heads(rows) for rows in torch.split(x, 4096))
 
 
 def _log_probs(logits: Tensor, temperature: float) -> Tensor:

@@ -108,7 +108,7 @@ class Turtle:
         """
         losses, task = self.deal.joined(self.scores).losses, [*map(self.deal.joined, self.task)]
         best = losses.argmin()
-        probs = torch.cat([each[best] for each in labels_of(task, self.spaces)])
+        probs = torch.cat([each[best].clone() for each in labels_of(task, self.spaces)])
         state = {}
         for number, (each, (mean, size)) in enumerate(zip(task, self.scales, strict=True)):
             weight = each.weight.detach() / size

@@ -1,6 +1,6 @@
 """What TURTLE trains with: Adam over maps of several spaces, and the losses it chooses by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ def logits_of(maps: Sequence[LinearHeads], spaces: Sequence[Tensor]) -> list[Ten
 
 
 @torch.no_grad()
-def labels_of(maps: Sequence[LinearHeads], spaces: Sequence[Tensor]) -> list[Tensor]:
-    """Return the labels (h, rows, k) of every space's rows (n, d_i), some rows at a time."""
-    blocks = zip(*(torch.split(x, 4096) for x in spaces), strict=True)
-    return [task_labels(logits_of(maps, rows)) for rows in blocks]
+def labels_of(maps: Sequence[LinearHeads], spaces: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Go through the labels (h, rows, k) of every space's rows (n, d_i), some rows at a time."""
+    for rows in zip(*(torch.split(x, 4096) for x in spaces), strict=True):
+        yield task_labels(logits_of(maps, rows))

@@ -118,7 +118,7 @@ class MoCo(nn.Module):
     def leaves(self, embed: Embed) -> dict[str, Tensor]:
         """Return the keys of all images, `projections` (m, dim): what is clustered of MoCo."""
         keys = embed(lambda pixels: self.key_projector(self.key_backbone(pixels)))
-        return {"projections": F.normalize(keys)}
+        return {"projections": F.normalize(keys, out=keys)}
 
     def faults(self) -> list[str]:
         """Name settings that are known to fail on so many images, a sentence each.

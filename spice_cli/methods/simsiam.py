@@ -76,7 +76,8 @@ class SimSiam(nn.Module):
 
     def leaves(self, embed: Embed) -> dict[str, Tensor]:
         """Return `projections` (m, dim) of all images, unit rows."""
-        return {"projections": F.normalize(embed(lambda x: self.projector(self.backbone(x))))}
+        rows = embed(lambda x: self.projector(self.backbone(x)))
+        return {"projections": F.normalize(rows, out=rows)}
 
     def faults(self) -> list[str]:
         """Name settings that are known to fail: none.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spice_cli.ops.candidates import Screen, candidates, screen
 from spice_cli.ops.hardware import multiplies_bf16
-from spice_cli.ops.largest import reorder, top
+from spice_cli.ops.largest import group_size, reorder, top
 from spice_cli.ops.search import Take, gathered
 from spice_cli.ops.similarity import similar_to, similar_to_all
 
@@ -81,12 +81,20 @@ def rows_per_block(width: int, room: int = 0) -> int:
     return max(1, (room or BLOCK_BYTES) // (4 * width))
 
 
-def room_for(n: int, d: int) -> int:
-    """Return the bytes that a search among n rows (n, d) takes beside them at most, about.
+def room_for(n: int, d: int, k: int, *, asked: int | None = None) -> int:
+    """Return the bytes that a search for k neighbours among rows (n, d) takes beside them at most.
 
-    The rows in bf16, a block of products, and some numbers a row.
+    The rows in the type of the products, a block of these, their peaks, the candidates of a block
+    and those that share a group with one, and some numbers a row. `asked` is how many rows are
+    asked about, if not all.
     """
-    return 2 * n * d + 3 * n * _even(n) + 60 * n
+    kept = _kept(k - 1)
+    if n < 8 * kept:
+        return 24 * n * min(asked or n, rows_per_block(5 * n)) + 60 * n
+    each = 2 if multiplies_bf16(torch.device("cpu")) else 4
+    rows, group = min(asked or n, _even(n)), group_size(kept, n)
+    products = each * rows * n * (group + 8) // group
+    return each * n * d + products + 15 * each * rows * kept * group + 60 * n
 
 
 def _passes(device: torch.device) -> list[torch.dtype]:

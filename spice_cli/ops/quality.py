@@ -13,6 +13,8 @@ from spice_cli.ops.metrics import adjusted_rand_index, normalized_mutual_informa
 
 ROWS = 25_600
 """As many rows as Garrido et al. find enough for RankMe."""
+BLOCK = 2**12
+"""Of them in float64 at a time."""
 FLAT, ALIKE = 1.5, 0.9999
 """Below this RankMe, or above this mean cosine, features have collapsed."""
 
@@ -49,7 +51,7 @@ def rankme(features: Tensor) -> float:
         return float("nan")
     tall = features if features.shape[0] >= features.shape[1] else features.T
     gram = torch.zeros(tall.shape[1], tall.shape[1], dtype=torch.float64, device=tall.device)
-    for block in torch.split(tall, 4096):
+    for block in torch.split(tall, BLOCK):
         wide = block.double()
         gram.addmm_(wide.T, wide)
     singular = torch.linalg.eigvalsh(gram).clamp_(min=0).sqrt_()
@@ -64,9 +66,13 @@ def mean_cosine(features: Tensor) -> float:
     n = len(features)
     if n < 2:
         return 1.0
-    rows = F.normalize(features.double())
-    total = rows.sum(0)
-    return float((total @ total - rows.square().sum()) / (n * (n - 1)))
+    total = features.new_zeros(features.shape[1], dtype=torch.float64)
+    squares = total.new_zeros(())
+    for block in torch.split(features, BLOCK):
+        rows = F.normalize(block.double())
+        total += rows.sum(0)
+        squares += rows.square().sum()
+    return float((total @ total - squares) / (n * (n - 1)))
 
 
 def stability(labelings: Sequence[Tensor] | Tensor) -> dict[str, float]:

@@ -37,7 +37,7 @@ def silhouette(
     total = torch.zeros((), dtype=torch.float64, device=points.device)
     for start in range(0, len(points), rows):
         x, own = points[start : start + rows], labels[start : start + rows, None]
-        distance = 1 - x @ points.T if metric == "cosine" else torch.cdist(x, points)
+        distance = torch.cdist(x, points) if metric != "cosine" else (x @ points.T).neg_().add_(1)
         distance.diagonal(start).zero_()
         sums = distance @ members
         within = sums.gather(1, own) / (sizes[own] - 1).clamp(min=1)

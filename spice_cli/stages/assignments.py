@@ -101,7 +101,7 @@ def _found(run: Run, stage: Stage, clusters: int | None) -> Assignments:
             projected = _by_kmeans(run, run.read(stage, name)[name], rows, clusters)
             return replace(projected, how=f"{KMEANS}, on the method's projections")
     probs = run.read(stage, "probs")["probs"]
-    confidence, cluster = probs[rows].max(1)
+    confidence, cluster = (probs[rows] if len(rows) < n else probs).max(1)
     how = "clusters by the method's own head" if stage is Stage.PRETRAIN else ""
     return Assignments(rows, cluster, confidence, probs.shape[1], how, probability=True)
 

@@ -8,26 +8,27 @@ import torch
 
 from spice_cli.config.embed import Embed
 from spice_cli.config.pretrain import Pretrain
-from spice_cli.config.select_reliable import SelectReliable
 from spice_cli.config.self_label import SelfLabel
 from spice_cli.config.semi import Semi
 from spice_cli.errors import SpiceError
 from spice_cli.ops.costs import FLOAT, feature_bytes, image_bytes
-from spice_cli.ops.hardware import memory
-from spice_cli.ops.neighbors import room_for
+from spice_cli.ops.held import embedding, labelling, mapped, predicting, selecting
 from spice_cli.ops.schedule import semi_steps
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages import pace
 from spice_cli.stages.backbone import build, image_size, restore
-from spice_cli.stages.pace import Pace, Timed
+from spice_cli.stages.pace import Pace, Timed, settled
 from spice_cli.stages.perform import choose_precision
 from spice_cli.stages.pretrained import Found
+from spice_cli.stages.select_reliable import resolve, selection
 
-PROCESS = 600 * 2**20
-"""Bytes of a process that has loaded everything, and not an image."""
+PROCESS = 950 * 2**20
+"""Bytes of a process that has loaded everything, and worked on a few images."""
 COPIES = 4
 """Of the weights in training: themselves, gradients, momenta, a moving average."""
+BACK = 2
+"""Times what a forward pass keeps: with its gradients, and the views that it is made of."""
 SLACK = 1.3
 """The longest time, as a multiple of the slowest that was measured."""
 
@@ -64,8 +65,7 @@ class Look:
         data = run.manifest.data
         self.train, self.images = data.train, data.train + data.test
         self.side = image_size(run)
-        pixels = image_bytes(self.images + data.unlabelled, self.side)
-        self.pixels = pixels if 2 * pixels <= memory() else memory() // 4
+        self.pixels = mapped(image_bytes(self.images + data.unlabelled, self.side))
         self.pretrain: Pretrain = configs["pretrain"]
         self.pace: Pace | None = None
         self.width = 0
@@ -91,8 +91,8 @@ class Look:
             line,
             what=f"{config.epochs} epochs, {config.epochs * steps:,} updates of {found.batch}",
             seconds=_range(found.timed.times(config.epochs * steps)),
-            memory=found.saved + COPIES * found.weights,
-            disk=found.weights,
+            memory=BACK * found.saved + COPIES * found.weights + (found.left + 24) * self.images,
+            disk=found.weights + found.left * self.images,
         )
 
     def _embed(self, line: Line) -> Line:
@@ -102,12 +102,13 @@ class Look:
         precision = choose_precision(config.precision, self.device)
         each = pace.embedding(backbone, config, self.side, self.device, precision)
         views = 1 + config.flip + 2 * config.views
+        rows = feature_bytes(self.images, self.width, config.views)
         return replace(
             line,
             what=f"{self.images:,} images" + (f", seen {views} times" if views > 1 else ""),
             seconds=_range(each.times(views * self.images)),
-            memory=feature_bytes(self.images, self.width, config.views),
-            disk=feature_bytes(self.images, self.width, config.views),
+            memory=embedding(self.images, self.width) + mapped(rows),
+            disk=rows,
         )
 
     def _self_label(self, line: Line) -> Line:
@@ -119,12 +120,19 @@ class Look:
             line,
             what=f"`{config.method}`, {self.clusters} clusters",
             seconds=_range(spent),
-            memory=feature_bytes(self.images, width, views) * 2,
+            memory=labelling(
+                config.method,
+                self.images,
+                width,
+                self.clusters,
+                heads=settled(config, self.clusters, self.train, width)[1].heads,
+                views=views,
+            ),
             disk=FLOAT * self.images * self.clusters,
         )
 
     def _select_reliable(self, line: Line) -> Line:
-        config: SelectReliable = self.configs["select-reliable"]
+        config = resolve(self.configs["select-reliable"], self.run)
         width = self._features()
         rows = torch.randn(2_000, width, device=self.device)
         block = pace.timed(lambda: (rows @ rows.T).topk(50), self.device)
@@ -132,8 +140,13 @@ class Look:
             line,
             what=f"`{config.method}`",
             seconds=_range(block.times(max(1.0, (self.train / len(rows)) ** 2))),
-            memory=feature_bytes(self.train, width + self.clusters, 0)
-            + room_for(self.train, width),
+            memory=selecting(
+                self.images,
+                width,
+                self.clusters,
+                neighbors=selection(config).neighbors,
+                index=config.index,
+            ),
             disk=20 * self.train,
         )
 
@@ -153,7 +166,9 @@ class Look:
             line,
             what=f"{planned:,} steps at most, of {config.batch_size} images with a label",
             seconds=(_range(spread)[0] / 3, _range(spread)[1]),
-            memory=round(share * found.saved) + COPIES * found.weights,
+            memory=round(BACK * share * found.saved)
+            + COPIES * found.weights
+            + predicting(self.images, self.clusters),
             disk=found.weights + FLOAT * self.images * self.clusters,
         )
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,8 @@ class Pace:
     weights: int
     """Bytes of the method's tensors."""
     features: int
+    left: int
+    """Bytes an image of what the method leaves beside the backbone."""
 
     @property
     def step(self) -> float:
@@ -104,7 +107,17 @@ def pretraining(
         saved=kept.bytes,
         weights=tensor_bytes(method.state_dict()),
         features=method.backbone.features,
+        left=_left(method, images[:batch]),
     )
+
+
+@torch.no_grad()
+def _left(method: nn.Module, images: Tensor) -> int:
+    """Return the bytes that a method leaves of an image."""
+    leaves = getattr(method, "leaves", None)
+    pixels = plain(images).contiguous(memory_format=torch.channels_last)
+    method.eval()
+    return tensor_bytes(leaves(lambda of: of(pixels))) // len(images) if leaves else 0
 
 
 @torch.no_grad()
@@ -132,14 +145,21 @@ def heads(
     generator = torch.Generator(device).manual_seed(0)
     everything = _unit(rows, features, generator)
     kind = load(HEADS[config.method])
-    own = kind.Config.model_validate(config.settings)
-    if hasattr(kind, "wants"):
-        wants = kind.wants(own, Facts(images=rows, clusters=clusters, features=features, side=None))
-        shared = {k: v for k, v in wants.shared.items() if k not in config.model_fields_set}
-        own, config = wants.settings, config.model_copy(update=shared)
+    own, config = settled(config, clusters, rows, features)
     head = kind(plain_source(everything, clusters), config, own, generator)
     epoch = timed(lambda: head.epoch(1, generator, lambda count: None), device, warm=False)
     return epoch.times(head.epochs * images / rows)
+
+
+def settled(config: SelfLabel, clusters: int, images: int, features: int) -> tuple[Any, SelfLabel]:
+    """Return a head method's own settings and the shared ones, with what it fills in."""
+    kind = load(HEADS[config.method])
+    own = kind.Config.model_validate(config.settings)
+    if not hasattr(kind, "wants"):
+        return own, config
+    wants = kind.wants(own, Facts(images=images, clusters=clusters, features=features, side=None))
+    shared = {k: v for k, v in wants.shared.items() if k not in config.model_fields_set}
+    return wants.settings, config.model_copy(update=shared)
 
 
 def timed(work: Callable[[], object], device: torch.device, *, warm: bool = True) -> Timed:

@@ -28,7 +28,8 @@ def embedder(
 
     @torch.no_grad()
     def embed(of: Callable[[Tensor], Tensor]) -> Tensor:
-        training, parts = method.training, []
+        training, at = method.training, 0
+        out = torch.empty(0)
         method.eval()
         with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
             for part in torch.split(images, batch):
@@ -36,8 +37,11 @@ def embedder(
                     memory_format=torch.channels_last
                 )
                 with job.autocast():
-                    parts.append(of(pixels).float())
+                    rows = of(pixels).float()
+                out = out if at else rows.new_empty(len(images), rows.shape[1])
+                out[at : at + len(rows)] = rows
+                at += len(rows)
         method.train(training)
-        return torch.cat(parts)
+        return out
 
     return embed

@@ -28,8 +28,9 @@ LEFT = ("projections", "probs")
 def source_of(job: Job[SelfLabel], wants: Wants) -> Source:
     """Read what the method wants; views are of the kind that the config settled on."""
     config, data = job.config, job.run.manifest.data
-    stored = {k: v.to(job.device) for k, v in job.run.read(Stage.EMBED).items()}
     kind = config.views if wants.views else "plain"
+    names = () if kind == "cached" else ("embeddings",)
+    stored = {k: v.to(job.device) for k, v in job.run.read(Stage.EMBED, *names).items()}
     here, pixels = partial(brought, device=job.device), None
     if wants.pixels or kind == "live":
         images, backbone = job.images(), restore(job.run, job.device)

@@ -22,9 +22,11 @@ def label_free(run: Run, found: Assignments) -> tuple[dict[str, float], list[str
     if Stage.EMBED not in run.manifest.stages:
         return scores, notes
     try:
-        features = run.read(Stage.EMBED, "embeddings")["embeddings"][found.rows]
+        features = run.read(Stage.EMBED, "embeddings")["embeddings"]
     except InvalidError as error:
         return scores, [*notes, f"neither rankme nor silhouette: {error}"]
+    if not torch.equal(found.rows, torch.arange(len(features))):
+        features = features[found.rows]
     described = quality(features, torch.Generator().manual_seed(0))
     scores["rankme"] = described["rankme"]
     if len(torch.unique(found.cluster)) > 1:
