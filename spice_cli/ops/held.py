@@ -9,6 +9,7 @@ from typing import NamedTuple
 from spice_cli.ops.approximate import SAMPLE as LOOKED
 from spice_cli.ops.approximate import SEARCHED
 from spice_cli.ops.costs import FLOAT, feature_bytes
+from spice_cli.ops.gmm import BLOCK_BYTES
 from spice_cli.ops.hardware import memory
 from spice_cli.ops.kmeans import SAMPLE, SAMPLE_PER_CLUSTER
 from spice_cli.ops.neighbors import room_for
@@ -37,13 +38,15 @@ class Kind(NamedTuple):
     """Neighbours that are listed, at most."""
     means: bool = False
     """Whether k-means is part of it."""
+    blocks: int = 0
+    """Of so many bytes, in float64."""
 
 
 KINDS = {
     "spice": Kind(tables=5, compared=True),
     "scan": Kind(tables=6, near=51),
     "kmeans": Kind(copies=1, tables=3, means=True),
-    "gmm": Kind(tables=10, means=True),
+    "gmm": Kind(tables=10, means=True, blocks=BLOCK_BYTES),
     "graph": Kind(copies=4, tables=3, near=11, means=True),
     "temi": Kind(tables=3, near=51),
     "turtle": Kind(copies=2, tables=3),
@@ -69,6 +72,7 @@ def labelling(method: str, n: int, d: int, k: int, *, heads: int, views: int) ->
         held += PACKED * min(n * k, SCORES)
     if kind.means:
         held += FLOAT * min(n, max(SAMPLE, SAMPLE_PER_CLUSTER * k)) * (3 * d + SEEDS)
+    held += 2 * min(kind.blocks, 8 * n * (2 * d + 3 * k))
     if kind.near:
         near = min(kind.near, n)
         held += 8 * n * near + room_for(n, d, near)
