@@ -84,7 +84,10 @@ def _asked(plan: Pipeline, path: Path, seed: Seed, with_report: bool) -> str:
 
 
 def _state(path: Path) -> str:
-    """Hash the state of all files that a run or family depends on; empty where some are unknown."""
+    """Hash the state of all files that a run or family depends on; empty where some are unknown.
+
+    Those behind a link to a directory are.
+    """
     from spice_cli.data.origin_files import origin_files
     from spice_cli.run.again import files_of, state_of
     from spice_cli.run.load import load_manifest
@@ -96,4 +99,7 @@ def _state(path: Path) -> str:
     images = origin_files(spec) if spec else None
     if images is None or any(family_of(record) for record in manifest.stages.values()):
         return ""
-    return state_of([*files_of(path), *images])
+    files = files_of(path)
+    if any(each.is_symlink() and each.is_dir() for each in files):
+        return ""
+    return state_of([*files, *images])

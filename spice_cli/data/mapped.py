@@ -10,10 +10,11 @@ import mmap
 import os
 import shutil
 import sys
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -69,21 +70,25 @@ def create(folder: Path, size: int) -> Mapped:
     """
     remove(folder)
     folder.mkdir(parents=True)
-    for number, length in enumerate(_lengths(size)):
-        with (folder / _name(number)).open("xb") as file:
-            file.truncate(length)
-            _reserve(file.fileno(), length)
+    try:
+        for number, length in enumerate(_lengths(size)):
+            with (folder / _name(number)).open("xb") as file:
+                _reserve(file.fileno(), length)
+    except OSError:
+        remove(folder)
+        raise
     return Mapped(folder, size, write=True)
 
 
 def _reserve(number: int, length: int) -> None:
-    if not hasattr(os, "posix_fallocate"):
-        return
+    """Give a file its length, once there is room for it."""
     try:
-        os.posix_fallocate(number, 0, length)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(number, 0, length)
     except OSError as error:
         if error.errno not in UNKNOWN:
             raise
+    os.ftruncate(number, length)
 
 
 def remove(folder: Path) -> None:
@@ -125,31 +130,35 @@ def _shard(size: int) -> int:
 
 
 def _side_by_side(files: list[Path], lengths: list[int], *, write: bool) -> mmap.mmap:
-    access = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0) if _libc() else 0
-    with ExitStack() as stack:
-        opened = [stack.enter_context(_opened(file, write)) for file in files]
-        if [os.fstat(each.fileno()).st_size for each in opened] != lengths:
-            raise ValueError(f"the shards in {files[0].parent} are not as large as they should be")
-        if len(opened) == 1:
+    if len(files) == 1:
+        with _opened(files[0], lengths[0], write) as number:
             how = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
-            return mmap.mmap(opened[0].fileno(), lengths[0], access=how)
-        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
-        memory = mmap.mmap(-1, sum(lengths), flags=private, prot=mmap.PROT_READ)
-        place = np.frombuffer(memory, np.uint8).ctypes.data
-        for each, length in zip(opened, lengths, strict=True):
+            return mmap.mmap(number, lengths[0], access=how)
+    access = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0)
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
+    memory = mmap.mmap(-1, sum(lengths), flags=private, prot=mmap.PROT_READ)
+    place = np.frombuffer(memory, np.uint8).ctypes.data
+    for file, length in zip(files, lengths, strict=True):
+        with _opened(file, length, write) as number:
             flags = mmap.MAP_SHARED | MAP_FIXED
-            if _libc().mmap(place, length, access, flags, each.fileno(), 0) != place:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), each.name)
-            place += length
-        return memory
+            if _libc().mmap(place, length, access, flags, number, 0) != place:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), str(file))
+        place += length
+    return memory
 
 
-def _opened(file: Path, write: bool) -> BinaryIO:
-    """Open a shard that lies there itself, and is not a link."""
+@contextmanager
+def _opened(file: Path, length: int, write: bool) -> Iterator[int]:
+    """Open a shard that lies there itself, is not a link, and has its length."""
     flags = (os.O_RDWR if write else os.O_RDONLY) | getattr(os, "O_NOFOLLOW", 0)
-    flags |= getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(file, flags), "rb+" if write else "rb")
+    number = os.open(file, flags | getattr(os, "O_BINARY", 0))
+    try:
+        if os.fstat(number).st_size != length:
+            raise ValueError(f"{file} is not as large as it should be")
+        yield number
+    finally:
+        os.close(number)
 
 
 @cache

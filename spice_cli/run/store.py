@@ -1,7 +1,7 @@
 """Reading and writing a run directory. Torch is imported only where tensors are moved."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -152,7 +152,8 @@ class Run:
             self._save(self.manifest.model_copy(update={"stages": ordered}))
             files.remove(artifact.aside(file))
             files.remove(artifact.checkpoint_file(self.path, stage))
-            files.remove_folder(artifact.rows_folder(self.path, stage))
+            with suppress(InvalidError):  # NFS: not while they are mapped; the next command will
+                files.remove_folder(artifact.rows_folder(self.path, stage))
         return record
 
     def change(

@@ -61,7 +61,7 @@ def compute(job: Job[Embed]) -> dict[str, Tensor]:
             "epoch": 1,
             "images": done,
             "seconds": round(seconds, 3),
-            "images_per_second": round(done / seconds, 1),
+            "images_per_second": round(done / max(seconds, 1e-9), 1),
             **_described(job, out["embeddings"]),
         }
     )

@@ -29,6 +29,8 @@ COPIES = 4
 """Of the weights in training: themselves, gradients, momenta, a moving average."""
 BACK = 2
 """Times what a forward pass keeps: with its gradients, and the views that it is made of."""
+SEARCHED = 32
+"""What an index takes of the time of comparing all with all, times the root of the images."""
 SLACK = 1.3
 """The longest time, as a multiple of the slowest that was measured."""
 
@@ -133,13 +135,15 @@ class Look:
 
     def _select_reliable(self, line: Line) -> Line:
         config = resolve(self.configs["select-reliable"], self.run)
-        width = self._features()
+        width, share = self._features(), 1.0
+        if config.index != "exact":
+            share = min(1.0, SEARCHED / self.train**0.5)
         rows = torch.randn(2_000, width, device=self.device)
         block = pace.timed(lambda: (rows @ rows.T).topk(50), self.device)
         return replace(
             line,
             what=f"`{config.method}`",
-            seconds=_range(block.times(max(1.0, (self.train / len(rows)) ** 2))),
+            seconds=_range(block.times(max(1.0, share * (self.train / len(rows)) ** 2))),
             memory=selecting(
                 self.images,
                 width,

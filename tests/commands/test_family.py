@@ -113,6 +113,16 @@ def test_a_third_call_answers_at_once_until_something_changes(
         assert again(spice, family, "--json").stdout == as_json.stdout
 
 
+def test_what_lies_behind_a_link_is_looked_at_each_time(
+    spice: Spice, family: Path, tmp_path: Path
+) -> None:
+    (family / "seed-4").rename(tmp_path / "elsewhere")
+    (family / "seed-4").symlink_to(tmp_path / "elsewhere")
+    (family / "again.json").unlink()
+    again(spice, family)
+    assert not (family / "again.json").exists()
+
+
 def test_mean_deviation_and_n_are_those_of_the_runs(spice: Spice, family: Path) -> None:
     found = json.loads(again(spice, family, "--json").stdout)
     single = [truth_beside(family / f"seed-{seed}") for seed in (3, 4)]

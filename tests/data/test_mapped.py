@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -87,6 +88,32 @@ def test_only_shards_that_were_written_are_flushed(
     monkeypatch.setattr(os, "fsync", lambda number: flushed.append(here[os.fstat(number).st_ino]))
     shards.flush(start, end)
     assert "".join(flushed) == written
+
+
+def test_more_shards_than_files_may_be_open_at_once(folder: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    size = 200 * 65536
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
+        create(folder, size).array()[-1] = 5
+        assert Mapped(folder, size, write=False).array()[-1] == 5
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_where_there_is_no_room_nothing_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int, start: int, length: int) -> None:
+        os.ftruncate(number, 100)
+        if len(os.listdir(folder)) == 2:  # noqa: PTH208
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="No space"):
+        create(folder, PAGES)
+    assert not folder.exists()
 
 
 def test_nothing_cannot_be_mapped(folder: Path) -> None:
