@@ -20,6 +20,7 @@ from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
 from spice_cli.heads.spice_config import SpiceConfig
 from spice_cli.heads.spice_rounds import Rounds
 from spice_cli.heads.spice_sizes import starts as centers
+from spice_cli.ops.draw import draw
 from spice_cli.ops.whitening import whitening
 
 
@@ -75,16 +76,14 @@ class Spice:
         self, number: int, generator: torch.Generator, advance: Advance
     ) -> dict[str, JsonValue]:
         """Label and learn batch by batch; keep the heads where their lowest loss is a new low."""
-        heads, device = self.rounds.heads, self.features.device
-        batches, starts = self.images // self.batch, None
+        heads, batches, starts = self.rounds.heads, self.images // self.batch, None
         if self.rounds.sizes is not None and number == 1:
             k, stretch = self.source.clusters, self.source.stretch
             drawn = centers(self.near, self.heads, k, generator, stretch)
             starts = self.deal.own(drawn)
         loss = torch.zeros_like(heads.losses)
         for _ in range(batches):
-            order = torch.randperm(len(self.near), generator=generator, device=device)
-            rows = order[: self.batch]
+            rows = draw(len(self.near), self.batch, generator)
             weak, strong = map(self._read, self.source.views(rows, generator))
             index = self.rounds.label(self.near[rows], weak, starts)
             loss += self.rounds.train(strong, index, generator) / batches

@@ -40,6 +40,7 @@ from spice_cli.heads.quality import quality
 from spice_cli.heads.source import Advance, Facts, Parts, Result, Source, Wants
 from spice_cli.heads.turtle_config import TurtleConfig
 from spice_cli.heads.turtle_parts import Scores, adam, forget, labels_of, logits_of
+from spice_cli.ops.draw import draw
 
 
 class Turtle:
@@ -92,7 +93,7 @@ class Turtle:
         for _ in range(self.updates):
             batch = self.train
             if self.size < n:
-                rows = torch.randperm(n, generator=generator, device=losses.device)[: self.size]
+                rows = draw(n, self.size, generator)
                 batch = [x[rows] for x in self.train]
             losses += self.step(*batch)
             advance(self.size)
