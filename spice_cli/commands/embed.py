@@ -10,6 +10,7 @@ from spice_cli.commands.devices import DevicesOption
 from spice_cli.commands.locate import MANIFEST, RUNS, locate, named
 from spice_cli.commands.networks import BackboneOption, WeightsOption
 from spice_cli.commands.options import (
+    CheckpointOption,
     DatasetArgument,
     DeterministicOption,
     DeviceOption,
@@ -62,6 +63,7 @@ def embed(
     device: DeviceOption = "auto",
     deterministic: DeterministicOption = False,
     devices: DevicesOption = 1,
+    checkpoint_seconds: CheckpointOption = 20.0,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -71,7 +73,7 @@ def embed(
     is the network that `pretrain` left. With --from FILE the vectors come from elsewhere (.npy or
     .safetensors). If no run is named, or there is none there yet, a run starts from them alone.
     """
-    how = How(seed, device, force=force, as_json=json, deterministic=deterministic)
+    how = How(seed, device, checkpoint_seconds, force, json, deterministic=deterministic)
     about = {
         "recipe": recipe,
         "protocol": protocol,

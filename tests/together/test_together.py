@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from spice_cli.catalog import METHODS
 
-CHAIN = Path(__file__).parent / "chain.py"
+CHAIN, KEPT = (Path(__file__).parent / name for name in ("chain.py", "kept.py"))
 LIMIT = 300
 
 
@@ -186,6 +187,33 @@ def test_one_of_two_processes_is_killed_and_a_restart_leaves_the_same_bytes(
     assert process.returncode == 0, said
     assert re.search(r"goes on after epoch \d+", said)
     name = "pretrain.safetensors"
+    assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_embedding_by_two_processes_goes_on_at_the_row_it_had_come_to(
+    images: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert spice("pretrain", images, "-r", whole, "--epochs", 1, *SMALL).returncode == 0
+    shutil.copytree(whole, killed)
+    embed = (KEPT, "embed", "--views", 10, "--set", "batch_size=4", "--checkpoint-seconds", 0)
+    done = run(torchrun(2, *embed, "-r", whole))
+    assert done.returncode == 0, done.stderr
+    own = {**os.environ, "OMP_NUM_THREADS": "1", "MARK": str(tmp_path)}
+    command = torchrun(2, *embed, "-r", killed)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=own) as process:
+        end = time.monotonic() + LIMIT
+        while not (killed / "embed.checkpoint.safetensors").exists():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        os.kill(rank_1_of(str(tmp_path)), signal.SIGKILL)
+        process.wait(LIMIT)
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"`embed` goes on after [\d,]+ of 1,344 rows", done.stderr)
+    name = "embed.safetensors"
     assert (killed / name).read_bytes() == (whole / name).read_bytes()
 
 
