@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import current_thread, main_thread
+from threading import Timer, current_thread, main_thread
 from types import FrameType
 
 import typer
@@ -15,6 +15,8 @@ from spice_cli.console import fail
 from spice_cli.errors import InvalidError, MissingError, SpiceError
 
 GOES_ON = "the same command, without `--force`, goes on where it can"
+SOON = 0.02
+"""Seconds until a signal that was not heeded is sent again."""
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OUTSIDE = FULL | {
@@ -35,7 +37,10 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise `Stopped` at the first SIGINT or SIGTERM; the next ends the process on the spot."""
+    """Raise `Stopped` at the first SIGINT or SIGTERM; the next ends the process on the spot.
+
+    Where Python ignores what is raised, as while it takes an object down, it is raised once more.
+    """
     if current_thread() is not main_thread():
         yield
         return
@@ -45,12 +50,26 @@ def stoppable() -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
         raise Stopped(number)
 
-    before = {each: signal.getsignal(each) for each in WORDS}
-    try:
+    def listen() -> None:
         for each in WORDS:
             signal.signal(each, stop)
+
+    def ignored(what: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(what.exc_value, Stopped):
+            told(what)
+            return
+        listen()
+        again = Timer(SOON, os.kill, (os.getpid(), what.exc_value.number))
+        again.daemon = True
+        again.start()
+
+    before, told = {each: signal.getsignal(each) for each in WORDS}, sys.unraisablehook
+    try:
+        listen()
+        sys.unraisablehook = ignored
         yield
     finally:
+        sys.unraisablehook = told
         for each, handler in before.items():
             signal.signal(each, handler)
 
