@@ -23,7 +23,7 @@ def known(**given: object) -> Known:
 
 
 def pace(seconds: float) -> Pace:
-    return Pace(Timed(seconds, seconds, seconds), 128, 2, 24, 10**6, 10**6, 256)
+    return Pace(Timed(seconds, seconds, seconds), 128, 2, 24, 10**6, 10**6, 256, 512)
 
 
 def picked(about: Known, seconds: float = 0.05) -> dict[str, dict[str, object]]:
