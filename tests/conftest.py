@@ -75,6 +75,24 @@ def together() -> Callable[..., list[Any]]:
 
 
 @pytest.fixture(scope="session")
+def stretches() -> Callable[..., list[Any]]:
+    """Such processes, each called with its own stretch of rows."""
+    from spice_cli.ops.stretch import Stretch
+
+    def processes(world: int, work: Callable[[Stretch], Any]) -> list[Any]:
+        def process(rank: int, gather: Callable[..., Any]) -> Any:
+            def add(tensors: list[Any]) -> None:
+                for tensor in tensors:
+                    tensor.copy_(gather(tensor[None]).sum(0))
+
+            return work(Stretch(rank, world, gather, add))
+
+        return in_threads(world, process)
+
+    return processes
+
+
+@pytest.fixture(scope="session")
 def spice() -> Spice:
     return call
 

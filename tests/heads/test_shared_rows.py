@@ -21,18 +21,7 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "gmm": (GaussianMixture, MixtureConfig(restarts=2)),
     "graph": (GraphKMeans, GraphConfig()),
 }
-Together = Callable[..., list[Any]]
-
-
-def stretches(together: Together, world: int, work: Callable[[Stretch], Any]) -> list[Any]:
-    def process(rank: int, gather: Callable[[Tensor], Tensor]) -> Any:
-        def add(tensors: list[Tensor]) -> None:
-            for tensor in tensors:
-                tensor.copy_(gather(tensor[None]).sum(0))
-
-        return work(Stretch(rank, world, gather, add))
-
-    return together(world, process)
+Stretches = Callable[..., list[Any]]
 
 
 def blobs(n: int = 240) -> Tensor:
@@ -45,7 +34,7 @@ def blobs(n: int = 240) -> Tensor:
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("world", [2, 3])
 def test_what_processes_make_of_their_rows_is_what_one_makes_of_all(
-    together: Together, name: str, world: int
+    stretches: Stretches, name: str, world: int
 ) -> None:
     kind, own = METHODS[name]
 
@@ -59,7 +48,7 @@ def test_what_processes_make_of_their_rows_is_what_one_makes_of_all(
         return log, method.result()
 
     log, result = work(WHOLE)
-    for own_log, found in stretches(together, world, work):
+    for own_log, found in stretches(world, work):
         for line, expected in zip(own_log, log, strict=True):
             assert line == pytest.approx(expected, abs=1e-5)
         torch.testing.assert_close(found.losses, result.losses, atol=1e-5, rtol=0)
@@ -69,14 +58,14 @@ def test_what_processes_make_of_their_rows_is_what_one_makes_of_all(
 
 
 @pytest.mark.parametrize(("n", "world"), [(240, 2), (241, 3), (5, 4)])
-def test_neighbours_of_processes_are_those_of_one(together: Together, n: int, world: int) -> None:
+def test_neighbours_of_processes_are_those_of_one(stretches: Stretches, n: int, world: int) -> None:
     expected = neighborhoods(blobs(n))
 
     def work(stretch: Stretch) -> list[Tensor]:
         neighbors = neighborhoods(blobs(n), stretch)
         return [neighbors(k) for k in (4, 2)]
 
-    for four, two in stretches(together, world, work):
+    for four, two in stretches(world, work):
         assert torch.equal(four, expected(4))
         assert torch.equal(two, expected(2))
 

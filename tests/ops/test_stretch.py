@@ -13,24 +13,7 @@ from spice_cli.ops.kmeans import kmeans
 from spice_cli.ops.kmeans_seed import greedy_seeds
 from spice_cli.ops.stretch import WHOLE, Stretch, rows_of
 
-Shared = Callable[[int, Callable[[Stretch], Any]], list[Any]]
-
-
-@pytest.fixture
-def shared(together: Callable[..., list[Any]]) -> Shared:
-    """Call `work` once a process, each with its own stretch."""
-
-    def processes(world: int, work: Callable[[Stretch], Any]) -> list[Any]:
-        def process(rank: int, gather: Callable[[Tensor], Tensor]) -> Any:
-            def add(tensors: list[Tensor]) -> None:
-                for tensor in tensors:
-                    tensor.copy_(gather(tensor[None]).sum(0))
-
-            return work(Stretch(rank, world, gather, add))
-
-        return together(world, process)
-
-    return processes
+Stretches = Callable[[int, Callable[[Stretch], Any]], list[Any]]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -44,7 +27,7 @@ def blobs(n: int = 500, k: int = 6, d: int = 8) -> Tensor:
 
 @pytest.mark.parametrize(("n", "world"), [(10, 1), (10, 2), (11, 4), (5, 4), (2, 3)])
 def test_every_row_is_one_processs_and_all_come_back_in_order(
-    shared: Shared, n: int, world: int
+    stretches: Stretches, n: int, world: int
 ) -> None:
     whole = torch.randn(n, 3)
 
@@ -53,7 +36,7 @@ def test_every_row_is_one_processs_and_all_come_back_in_order(
         assert torch.equal(own, whole[rows_of(stretch, whole)])
         return own, stretch.whole(own, n)
 
-    found = shared(world, work)
+    found = stretches(world, work)
     assert torch.equal(torch.cat([own for own, _ in found]), whole)
     assert all(torch.equal(back, whole) for _, back in found)
 
@@ -74,7 +57,7 @@ def test_sums_are_over_processes_and_they_agree_on_the_first_ones() -> None:
 @pytest.mark.parametrize("spherical", [True, False])
 @pytest.mark.parametrize("sample", [100, 2**14])
 def test_kmeans_of_processes_is_that_of_one(
-    shared: Shared, monkeypatch: pytest.MonkeyPatch, world: int, spherical: bool, sample: int
+    stretches: Stretches, monkeypatch: pytest.MonkeyPatch, world: int, spherical: bool, sample: int
 ) -> None:
     monkeypatch.setattr(of_kmeans, "SAMPLE", sample)
     x = blobs()
@@ -83,7 +66,7 @@ def test_kmeans_of_processes_is_that_of_one(
         return kmeans(x, 6, generator=generator(2), spherical=spherical, stretch=stretch)
 
     expected = work(WHOLE)
-    first, *others = shared(world, work)
+    first, *others = stretches(world, work)
     for other in others:
         assert torch.equal(other.centers, first.centers)
         assert torch.equal(other.labels, first.labels)
@@ -94,7 +77,7 @@ def test_kmeans_of_processes_is_that_of_one(
 
 
 def test_a_cluster_that_runs_empty_starts_again_at_the_same_row_in_every_process(
-    shared: Shared,
+    stretches: Stretches,
 ) -> None:
     x = torch.cat([blobs(60, 1), blobs(60, 1) + 20, blobs(3, 1) - 20])
     far = x.new_full((1, 8), 1e3)
@@ -107,12 +90,12 @@ def test_a_cluster_that_runs_empty_starts_again_at_the_same_row_in_every_process
         return of_kmeans.lloyd(points, starts, limit=limit, iterations=50, dtype=x.dtype)[0]
 
     expected = work(WHOLE)
-    for found in shared(3, work):
+    for found in stretches(3, work):
         torch.testing.assert_close(found, expected)
     assert len(torch.cdist(x, expected[0]).argmin(1).unique()) == 4
 
 
-def test_seeds_of_processes_are_those_of_one(shared: Shared) -> None:
+def test_seeds_of_processes_are_those_of_one(stretches: Stretches) -> None:
     x = blobs()
     for restarts in (1, 5):
 
@@ -120,10 +103,10 @@ def test_seeds_of_processes_are_those_of_one(shared: Shared) -> None:
             return greedy_seeds(x, 6, restarts, generator=generator(3), stretch=stretch)
 
         expected = work(WHOLE)
-        assert all(torch.equal(found, expected) for found in shared(3, work))
+        assert all(torch.equal(found, expected) for found in stretches(3, work))
 
 
-def test_a_mixture_of_processes_is_that_of_one(shared: Shared) -> None:
+def test_a_mixture_of_processes_is_that_of_one(stretches: Stretches) -> None:
     x = blobs()
     labels = torch.arange(len(x)) % 6
 
@@ -133,7 +116,7 @@ def test_a_mixture_of_processes_is_that_of_one(shared: Shared) -> None:
         return mixture, stretch.whole(logs, len(x)), likelihood
 
     expected, logs, likelihood = work(WHOLE)
-    for mixture, own_logs, own_likelihood in shared(3, work):
+    for mixture, own_logs, own_likelihood in stretches(3, work):
         for name, value in vars(expected).items():
             torch.testing.assert_close(getattr(mixture, name), value)
         torch.testing.assert_close(own_logs, logs, atol=1e-4, rtol=1e-4)
