@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from typing import Annotated, NoReturn
@@ -11,6 +12,9 @@ import typer
 
 from spice_cli.console import fail
 from spice_cli.stopping import GOES_ON, explained
+
+NOTICED = 1.5
+"""Seconds in which the launcher notices that another process has ended."""
 
 
 def _spread(devices: int) -> int:
@@ -65,11 +69,15 @@ def together(command_line: Callable[[], None]) -> None:
 def end(code: str | int | None) -> NoReturn:
     """End this process at once, without taking the interpreter down first.
 
+    After a failure a moment later, so that the launcher notices first what ended first.
+
     A thread of gloo may still hold a tensor of the last exchange, and abort the process if it lets
     go of it while Python comes down.
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    if code:
+        time.sleep(NOTICED)
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
