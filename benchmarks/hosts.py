@@ -7,6 +7,9 @@ them. torchrun starts a process on each, with gloo on the CPU. All stages on dig
 with two processes on one host, byte by byte; then a process is killed, the cable is pulled, and
 hosts are started as they should not be. Prints how each case ended and after how many seconds.
 Exits 1 where one ended otherwise than it should. Needs Linux, root and `ip` of iproute2.
+
+`--shared ONE TWO` names two mounts of one network file system: what hosts share lies there, and
+each goes to it by a mount of its own.
 """
 
 import argparse
@@ -34,7 +37,8 @@ SETUP = """set -e
 hostname "$1"
 mount --bind "$2" /etc/hosts
 if [ -n "$3" ]; then mount --bind "$4" "$3"; fi
-shift 4
+if [ -n "$5" ]; then mount --bind "$6" "$5"; fi
+shift 6
 exec "$@"
 """
 
@@ -57,6 +61,8 @@ class Hosts:
     """Two namespaces and the cable between them."""
 
     folder: Path
+    shared: tuple[str, str] = ("", "")
+    """Where a network file system is mounted, and the mount that the second host sees there."""
     names: list[str] = field(default_factory=lambda: [f"spice-{os.getpid()}-{x}" for x in "ab"])
     started: int = 0
 
@@ -93,7 +99,8 @@ class Hosts:
         for index, (host, name) in enumerate(zip(HOSTS, self.names, strict=True)):
             own = second if second and index else Second()
             names = str(self.folder / "hosts")
-            inside = ("sh", "-c", SETUP, "sh", host, names, own.hides, own.behind)
+            shared = self.shared if index else ("", "")
+            inside = ("sh", "-c", SETUP, "sh", host, names, *shared, own.hides, own.behind)
             torchrun = (
                 sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
                 f"--rdzv-id={self.started}", "--rdzv-backend=c10d", f"--max-restarts={restarts}",
@@ -269,8 +276,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     groups = {"whole": whole, "interruptions": interruptions, "mistakes": mistakes}
     parser.add_argument("groups", nargs="*", default=list(groups), help=" ".join(groups))
+    parser.add_argument("--shared", nargs=2, default=("", ""), metavar=("ONE", "TWO"))
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, Hosts(Path(name)) as hosts:
+    shared = tuple(str(Path(each).resolve()) if each else "" for each in chosen.shared)
+    with (
+        tempfile.TemporaryDirectory(dir=shared[0] or None) as name,
+        Hosts(Path(name), (shared[0], shared[1])) as hosts,
+    ):
         sys.exit(any([groups[each](hosts, Path(name)) for each in chosen.groups]))
 
 

@@ -17,7 +17,7 @@ from spice_cli.run.load import load_manifest
 from spice_cli.run.lock import LOCK, holding
 from spice_cli.run.manifest import Data, Environment, Manifest, Recipe, Record, Stage
 from spice_cli.run.same import check_same
-from spice_cli.run.seal import MANIFEST, SPARE, save_sealed
+from spice_cli.run.seal import MANIFEST, SPARE, check_sole, save_sealed, seal_of
 from spice_cli.run.standing import State
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Run:
         self.path = path
         self.manifest = manifest
         self._lock = FileLock(path / LOCK)
+        self._seal: str | None = None
 
     @classmethod
     def create(cls, path: Path, data: Data, recipe: Recipe, seed: int) -> Self:
@@ -66,7 +67,7 @@ class Run:
             return
         with holding(self._lock, self.path):
             if (self.path / MANIFEST).exists():
-                self.manifest = load_manifest(self.path)
+                self.manifest, self._seal = load_manifest(self.path), seal_of(self.path)
                 artifact.settle(self.path, self.manifest)
             yield
 
@@ -128,9 +129,11 @@ class Run:
         schema.check(stage, tensors, axes=sizes, imported=imported)
         file = artifact.artifact_file(self.path, stage)
         with self.lock():
+            check_sole(self.path, self._seal)
             artifact.settle(self.path, self.manifest)
             with files.replacing(file) as partial:
                 sha256, size = save(partial, tensors, {"stage": stage.value})
+                check_sole(self.path, self._seal)
                 if stage in self.manifest.stages and file.exists():
                     file.replace(artifact.aside(file))
             record = Record(
@@ -192,5 +195,5 @@ class Run:
         return mend.command(self.path, self.manifest, stage, force=force)
 
     def _save(self, manifest: Manifest) -> None:
-        save_sealed(self.path, manifest)
-        self.manifest = manifest
+        check_sole(self.path, self._seal)
+        self._seal, self.manifest = save_sealed(self.path, manifest), manifest

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -69,6 +70,50 @@ def test_what_another_writer_finished_meanwhile_is_kept(
     other.change(recipe=Recipe(name="new"))
     found = Run.open(run.path).manifest
     assert (found.recipe.name, list(found.stages)) == ("new", ["pretrain"])
+
+
+def test_two_that_both_hold_the_lock_do_not_write_over_each_other(
+    run: Run, write: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", lambda descriptor, how: None)
+    other = Run.open(run.path)
+    with run.lock(), other.lock():
+        write(other, Stage.PRETRAIN)
+        kept = {file.name: file.read_bytes() for file in run.path.iterdir()}
+        for attempt in (
+            lambda: write(run, Stage.PRETRAIN),
+            lambda: run.change(seed=7),
+        ):
+            with pytest.raises(InvalidError, match="another process wrote") as failure:
+                attempt()
+            assert failure.value.exit_code == 4
+        assert {file.name: file.read_bytes() for file in run.path.iterdir()} == kept
+        other.change(seed=8)
+    write(run, Stage.PRETRAIN)
+    assert Run.open(run.path).manifest.seed == 8
+
+
+def test_a_manifest_lost_or_damaged_while_a_stage_works_is_written_anew(
+    run: Run, write: Callable[..., Record]
+) -> None:
+    with run.lock():
+        for spoil in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])):
+            spoil(run.path / "run.json")
+            write(run, Stage.PRETRAIN)
+            assert Run.open(run.path).state(Stage.PRETRAIN) == "done"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_as_that(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(InvalidError, match="could not lock") as failure, run.lock():
+        pass
+    assert "--run" in str(failure.value.hint)
 
 
 def test_a_directory_that_cannot_be_locked_is_named(run: Run, data: object) -> None:
