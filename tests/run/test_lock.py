@@ -116,6 +116,27 @@ def test_a_file_system_without_locks_is_told_as_that(
     assert "--run" in str(failure.value.hint)
 
 
+def test_a_file_stands_in_for_locks_that_a_file_system_does_not_know(
+    run: Run, write: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", unknown)
+    left, other = Run.open(run.path), Run.open(run.path)
+    with pytest.raises(InvalidError, match="by another process") as failure, left.lock():
+        pass
+    assert failure.value.hint.endswith(f"rm {run.path / '.lock'}")
+    (run.path / ".lock").unlink()
+    with run.lock():
+        write(run, Stage.PRETRAIN)
+        with pytest.raises(InvalidError, match="by another process"), other.lock():
+            pass
+    with other.lock():
+        pass
+    assert run.state(Stage.PRETRAIN) == "done"
+
+
 def test_a_directory_that_cannot_be_locked_is_named(run: Run, data: object) -> None:
     (run.path / ".lock").unlink()
     (run.path / ".lock").mkdir()
