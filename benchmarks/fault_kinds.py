@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 from benchmarks import forked
@@ -150,15 +151,26 @@ def second(trial: Trial) -> list[End]:
 
 
 def clock(trial: Trial) -> list[End]:
-    """The clock jumps while the command runs, which is killed; files are of the past or future."""
+    """The clock jumps with every look at it; then files are of the past or future."""
     moment, ours = trial.moment(), random.Random(trial.draw.random())
+    killed = ours.random() < 0.5
 
     def jumping() -> None:
+        from spice_cli.run import store
+        from spice_cli.stages import answers
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> "Clock":
+                return super().now(tz) + timedelta(seconds=ours.uniform(-1e9, 1e9))
+
+        for module in (store, answers):
+            vars(module)["datetime"] = Clock
         now = time.time
         time.time = lambda: now() + ours.uniform(-1e9, 1e9)
 
     child = Child(trial.command, jumping)
-    end = child.wait(moment)
+    end = child.wait(moment) if killed else child.end()
     if end is None:
         child.send(signal.SIGKILL)
         end = child.end()

@@ -19,7 +19,7 @@ def call(*line: str) -> str:
 
 
 def test_whatever_goes_wrong_the_same_command_ends_in_the_same_bytes() -> None:
-    assert " taken well" in call("benchmarks.faults", "--faults", "12")
+    assert " taken well" in call("benchmarks.faults", "--faults", "70")
 
 
 def test_readers_return_or_refuse_whatever_they_are_given() -> None:

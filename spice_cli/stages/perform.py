@@ -67,6 +67,7 @@ def perform(
         device=device.type,
         precision=precision,
         threads=torch.get_num_threads() if device.type == "cpu" else 0,
+        spice=__version__,
         torch=torch.__version__,
         **({"deterministic": True} if deterministic else {}),
     )
