@@ -6,6 +6,7 @@ a clock, so that what else the machine does hardly matters. One alone, as JSON:
 python -m benchmarks.scale embed 1000000
 """
 
+import io
 import json
 import math
 import os
@@ -21,12 +22,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from spice_cli.catalog import HEADS, SELECTIONS, load
+from spice_cli.config.data import DataSpec
 from spice_cli.config.self_label import SelfLabel
+from spice_cli.data.load import load as read
 from spice_cli.heads.source import plain_source
 from spice_cli.models.resnet import small
 from spice_cli.ops.approximate import approximate
@@ -47,6 +53,8 @@ D, INNER, CLUSTERS, SIDE, LABELLED = 128, 16, 100, 32, 5_000
 FEW, TINY = 10, 8
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 10_000_000)
 MOST = {
+    "decode": 10**6,
+    "decode-tiny": 10**7,
     "embed": 10**6,
     "embed-tiny": 10**7,
     "heads": 10**6,
@@ -56,6 +64,8 @@ MOST = {
     "metrics": 10**7,
 }
 WHAT = {
+    "decode": f"decoding, PNG of {SIDE} pixels in Parquet",
+    "decode-tiny": f"the same, {TINY} pixels",
     "embed": f"`embed`, `small` backbone, {SIDE} pixels, mapped",
     "embed-tiny": f"the same, {TINY} pixels",
     "heads": f"an epoch of 10 `spice` heads, {CLUSTERS} clusters, M = {LABELLED:,}",
@@ -111,6 +121,29 @@ def embeddings(n: int) -> Tensor:
         noise = torch.randn(len(into), D, generator=generator) / 100
         into.copy_(F.normalize(centre + inner @ axis + noise))
     return rows
+
+
+def decode(n: int, folder: Path, *, side: int = SIDE) -> Callable[[], dict[str, Any]]:
+    """Decode a Parquet file of PNG images into the cache."""
+    drawn = np.random.default_rng(0).integers(256, size=(1000, 8, 8, 3), dtype=np.uint8)
+    encoded = []
+    for pixels in drawn:
+        Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).save(
+            file := io.BytesIO(), "png"
+        )
+        encoded.append({"bytes": file.getvalue(), "path": None})
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    part = pa.table({"image": pa.array(encoded, kind)})
+    with pq.ParquetWriter(folder / "x.parquet", part.schema, use_dictionary=False) as file:
+        for _ in range(n // 1000):
+            file.write_table(part)
+    os.environ["SPICE_DATA"] = str(folder / "data")
+
+    def work() -> dict[str, Any]:
+        images = read(DataSpec(name=str(folder / "x.parquet")), lambda line: None).images
+        return {"disk": images.nbytes}
+
+    return work
 
 
 def embed(n: int, folder: Path, *, side: int = SIDE) -> Callable[[], dict[str, Any]]:
@@ -200,6 +233,8 @@ def metrics(n: int, folder: Path) -> Callable[[], dict[str, Any]]:
 def main() -> None:
     """Measure one cost at one size, and say so in JSON."""
     prepare: dict[str, Callable[[int, Path], Callable[[], dict[str, Any]]]] = {
+        "decode": decode,
+        "decode-tiny": partial(decode, side=TINY),
         "embed": embed,
         "embed-tiny": partial(embed, side=TINY),
         "heads": heads,
