@@ -188,7 +188,8 @@ def _met(name: str, value: float, goal: float) -> bool:
 def _scores(part: str, found: dict[str, Any]) -> dict[str, float]:
     """Name scores by stage: `spice run` nests them, `spice evaluate` does not."""
     stages = found if part == "whole" else {"embed" if part == "simclr" else "semi": found}
-    return {f"{stage} {name}": v for stage, scores in stages.items() for name, v in scores.items()}
+    named = ((stage, name, v) for stage, each in stages.items() for name, v in each.items())
+    return {f"{stage} {name}": v for stage, name, v in named if name != "of"}
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import fuzz_cases
+from benchmarks.machine import processor, revision
 from spice_cli.errors import SpiceError
 
 SECONDS = 20
@@ -63,6 +64,26 @@ def attempt(read: Callable[[], object]) -> tuple[str, str]:
         signal.signal(signal.SIGPROF, before)
 
 
+def resident() -> int:
+    """Return the bytes that are held now; from here on the peak is counted, where that goes."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+        return _told("VmRSS")
+    return peak()
+
+
+def peak() -> int:
+    """Return the most bytes that were held."""
+    with contextlib.suppress(OSError):
+        return _told("VmHWM")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _told(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+
+
 def study(name: str, cases: range, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
     """Try cases of one kind; return how they ended and what was wrong."""
     kind = fuzz_cases.KINDS[name](folder)
@@ -70,9 +91,10 @@ def study(name: str, cases: range, seed: int, folder: Path) -> tuple[Counter[str
     wrong = []
     for number in cases:
         draw = random.Random(f"{seed}/{name}/{number}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        end, fault = attempt(kind(draw))
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) * 1024
+        case = kind(draw)
+        before = resident()
+        end, fault = attempt(case)
+        grown = peak() - before
         if not fault and grown > ROOM:
             end, fault = "too large", f"took {grown / 2**30:.2f} GiB"
         ends[end] += 1
@@ -109,7 +131,8 @@ def main() -> None:
         )
     print("| what | n | read | refused | anything else |\n|---|---|---|---|---|")
     print("\n".join(rows))
-    print(f"seed {chosen.seed}, {(time.monotonic() - started) / 60:.1f} min")
+    minutes = (time.monotonic() - started) / 60
+    print(f"seed {chosen.seed}, {minutes:.1f} min, {processor()}, {revision()}")
     sys.exit(bool(bad))
 
 

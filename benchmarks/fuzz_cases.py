@@ -4,10 +4,10 @@ import io
 import json
 import pickle
 import random
+import shlex
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import fuzz_links, fuzz_report
+from benchmarks import fuzz_bombs, fuzz_columns, fuzz_links, fuzz_report
+from spice_cli.errors import SpiceError
 
 Read = Callable[[], object]
 Kind = Callable[[random.Random], Read]
@@ -58,7 +59,8 @@ def rewritten(value: Any, draw: random.Random) -> Any:
             case 0:
                 del out[key]
             case 1:
-                out[draw.choice(["surprise", "..", "", "__proto__", "x" * 5000])] = out[key]
+                odd = ["surprise", "..", "", "__proto__", "x" * 5000, "../x", "/", "a\0b", "; x #"]
+                out[draw.choice(odd)] = out[key]
             case _:
                 out[key] = rewritten(out[key], draw)
         return out
@@ -80,17 +82,25 @@ def spelled(value: Any, draw: random.Random) -> bytes:
 
 
 def manifests(folder: Path) -> Kind:
-    """Manifests; none that is read may name a file outside of the run."""
+    """Manifests; none that is read may lead out of the run, or into a shell."""
     from spice_cli.run.load import load_manifest
     from spice_cli.run.seal import MANIFEST
+    from spice_cli.run.store import Run
 
     value = _manifest()
 
     def read(content: bytes) -> None:
         (folder / MANIFEST).write_bytes(content)
-        for record in load_manifest(folder).stages.values():
+        manifest = load_manifest(folder)
+        for stage, record in manifest.stages.items():
             inside = (folder / record.file).resolve().parent == folder.resolve()
             assert inside, f"{record.file} leads out of the run"
+            for name in record.family.members if record.family else ():
+                assert Path(f"/x/{name}").resolve().parent == Path("/x"), f"{name} leads elsewhere"
+            run = Run(folder, manifest)
+            run.state(stage)
+            command = run.command(stage)
+            assert shlex.join(shlex.split(command)) == command, f"{command} is not quoted"
 
     def case(draw: random.Random) -> Read:
         content = spelled(value, draw)
@@ -107,8 +117,9 @@ def manifests(folder: Path) -> Kind:
 def safetensors(folder: Path) -> Kind:
     """Tensor files, of headers that claim what is not there."""
     from spice_cli.run.tensors import load
+    from spice_cli.stages.arrays import read as read_arrays
 
-    head = {
+    head: dict[str, Any] = {
         "__metadata__": {"stage": "embed"},
         "a": {"dtype": "F32", "shape": [4, 3], "data_offsets": [0, 48]},
         "b": {"dtype": "I64", "shape": [2], "data_offsets": [48, 64]},
@@ -116,10 +127,19 @@ def safetensors(folder: Path) -> Kind:
 
     def read(content: bytes) -> None:
         (folder / "x.safetensors").write_bytes(content)
+        with suppress(SpiceError):
+            read_arrays(folder / "x.safetensors")
         load(folder / "x.safetensors")
 
+    def empty(draw: random.Random) -> dict[str, Any]:
+        sizes = [0, *draw.sample([1, 4, 2**31, 2**40, 2**62, 2**63, 2**64 - 1], 2)]
+        draw.shuffle(sizes)
+        none = {"dtype": "F32", "shape": sizes[: draw.randint(2, 3)], "data_offsets": [0, 0]}
+        return {**head, "c": none}
+
     def case(draw: random.Random) -> Read:
-        text = spelled(rewritten(head, draw) if draw.random() < 0.8 else head, draw)
+        base = head if draw.random() < 0.9 else empty(draw)
+        text = spelled(rewritten(base, draw) if draw.random() < 0.8 else base, draw)
         size = draw.choice([len(text)] * 8 + [0, 2**40, 2**63, 2**64 - 1, len(text) + 1])
         content = struct.pack("<Q", size) + text + bytes(64)
         return partial(read, mutated(content, draw) if draw.random() < 0.3 else content)
@@ -150,24 +170,10 @@ def images(folder: Path) -> Kind:
 
     def case(draw: random.Random) -> Read:
         if draw.random() < 0.02:
-            return partial(read, _bomb(draw))
+            return partial(read, fuzz_bombs.bomb(draw))
         return partial(read, mutated(draw.choice(whole), draw))
 
     return case
-
-
-def _bomb(draw: random.Random) -> bytes:
-    """A PNG of a few bytes that claims very many pixels, of which some are there."""
-    side = draw.choice([9_000, 20_000, 2**31 - 1])
-    kind = draw.choice([0, 2, 6])
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        mark = zlib.crc32(name + content)
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", mark)
-
-    head = struct.pack(">IIBBBBB", side, side, 8, kind, 0, 0, 0)
-    body = zlib.compress(bytes(10_000_000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def source(name: str, valid: Callable[[], list[bytes]]) -> Callable[[Path], Kind]:
@@ -189,7 +195,7 @@ def source(name: str, valid: Callable[[], list[bytes]]) -> Callable[[Path], Kind
 
         def case(draw: random.Random) -> Read:
             content = draw.choice(contents)
-            return partial(read, mutated(content, draw) if draw.random() < 0.95 else content)
+            return partial(read, mutated(content, draw) if draw.random() < 0.85 else content)
 
         return case
 
@@ -218,7 +224,8 @@ def _npz() -> list[bytes]:
     return [out.getvalue()] * 8 + [bomb.getvalue(), claims.getvalue()]
 
 
-def _png() -> bytes:
+def png() -> bytes:
+    """Encode a small image."""
     from PIL import Image
 
     out = io.BytesIO()
@@ -229,7 +236,7 @@ def _png() -> bytes:
 def _tar() -> list[bytes]:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as opened:
-        for name, content in (("a.png", _png()), ("b.png", _png()), ("a.cls", b"1")):
+        for name, content in (("a.png", png()), ("b.png", png()), ("a.cls", b"1")):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             opened.addfile(info, io.BytesIO(content))
@@ -237,16 +244,6 @@ def _tar() -> list[bytes]:
             info = tarfile.TarInfo(name)
             info.type, info.linkname = tarfile.SYMTYPE, target
             opened.addfile(info)
-    return [out.getvalue()]
-
-
-def _parquet() -> list[bytes]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    out = io.BytesIO()
-    rows = [{"bytes": _png()}] * 6
-    pq.write_table(pa.table({"image": rows, "label": [0, 1, 2] * 2}), out)
     return [out.getvalue()]
 
 
@@ -335,7 +332,13 @@ def _manifest() -> dict[str, Any]:
     }  # fmt: skip
     data = Data(spec=DataSpec(name="digits"), name="digits", train=8, fingerprint="b" * 64)
     recipe = Recipe(name="x", sections={"pretrain": {"epochs": 3}})
-    stages = {Stage.EMBED: Record.model_validate(record)}
+    mixed = {"file": "semi.safetensors", "imported": True}
+    mixed |= {"config": {"from": {"members": {"seed-0": "c" * 64, "seed-1": "d" * 64}}}}
+    network = {"from": {"name": "a.pth", "flags": "--backbone timm/x --weights /a.pth"}}
+    stages = {
+        Stage.EMBED: Record.model_validate(record | {"imported": True, "config": network}),
+        Stage.SEMI: Record.model_validate(record | mixed),
+    }
     return Manifest(data=data, recipe=recipe, stages=stages).model_dump(mode="json")
 
 
@@ -345,7 +348,9 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "image": images,
     "npz": source("npz", _npz),
     "tar": source("tar", _tar),
-    "parquet": source("parquet", _parquet),
+    "parquet": source("parquet", fuzz_columns.parquet),
+    "arrow": fuzz_columns.arrow,
+    "sparse tar": fuzz_columns.sparse,
     "recipe": recipes,
     "weights": weights,
     "lines": lines,

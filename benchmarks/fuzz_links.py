@@ -89,6 +89,7 @@ def runs(folder: Path) -> Kind:
     own += [f"{stem}{end}" for stem in own for end in (".partial", ".previous")]
     own += ["embed.jsonl", "embed.checkpoint.safetensors", "curation.json", "evaluate.json"]
     own += ["answers.jsonl", "again.json", "clusters.json", ".lock", "report.html.partial"]
+    named = ["embed.SAFETENSORS", "Embed.safetensors", "embed.bin", "semi.safetensors"]
 
     def case(draw: random.Random) -> Read:
         root = folder / "run"
@@ -101,6 +102,15 @@ def runs(folder: Path) -> Kind:
             with suppress(OSError):
                 (root / name).unlink(missing_ok=True)
                 _plant(root / name, [root], outside, draw, name)
+        if draw.random() < 0.3:
+            name = draw.choice(named)
+            with suppress(OSError):
+                _plant(root / name, [root], outside, draw, "embed.safetensors")
+                text = (whole / "run.json").read_text()
+                content = json.loads(text.replace("embed.safetensors", name))
+                del content["check"]
+                (root / "run.json").unlink(missing_ok=True)
+                (root / "run.json").write_text(json.dumps(content))
         return partial(read, root, draw.randrange(4))
 
     def read(root: Path, way: int) -> None:

@@ -39,7 +39,8 @@ from spice_cli.stages import pace
 from spice_cli.stages.backbone import build
 from spice_cli.stages.evaluate import Choices, evaluate
 from spice_cli.stages.images import describe
-from spice_cli.stages.look import PROCESS, Line, Look
+from spice_cli.stages.lines import Line
+from spice_cli.stages.look import PROCESS, Look
 from spice_cli.stages.perform import environment, perform
 from spice_cli.track import Silent
 

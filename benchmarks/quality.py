@@ -39,7 +39,7 @@ def measure(dataset: str, extra: list[str], seed: int, folder: Path) -> dict[str
     found = {"seconds": time.monotonic() - started, "memory GB": peak()}
     for stage in SCORED:
         scores = json.loads(spice("evaluate", "-r", run, "--stage", stage, "--json"))
-        found |= {f"{stage} {name}": value for name, value in scores.items()}
+        found |= {f"{stage} {name}": value for name, value in scores.items() if name != "of"}
     manifest = json.loads(Path(run, "run.json").read_text())
     kept = manifest["stages"]["select-reliable"]["tensors"]["index"]["shape"][0]
     return found | {"reliable share": kept / manifest["data"]["train"]}

@@ -31,7 +31,8 @@ from spice_cli.commands.split import split
 from spice_cli.commands.spread import SpreadCommand
 from spice_cli.commands.status import status
 from spice_cli.console import emit
-from spice_cli.stopping import explained, flush, silence, stoppable
+from spice_cli.stopping import explained, stoppable
+from spice_cli.streams import flush, open_streams, silence
 
 
 class SpiceGroup(TyperGroup):
@@ -61,6 +62,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the app; a closed pipe behind it ends it quietly."""
+    open_streams()
     try:
         together(lambda: app(prog_name="spice"))
     except BrokenPipeError:

@@ -1,5 +1,16 @@
 """Failures the user can fix. Anything else is a bug and keeps its traceback."""
 
+import errno
+import os
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+OUTSIDE = FULL | {
+    errno.EACCES, errno.EBADF, errno.EBUSY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
+    errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOTDIR, errno.EPERM,
+    errno.EROFS, errno.ESTALE, errno.ETXTBSY,
+}  # fmt: skip
+"""What the file system refuses through no fault of the program."""
+
 
 class SpiceError(Exception):
     """Shown as `error: ...` and `hint: ...`, without a traceback.
@@ -27,6 +38,10 @@ class MissingError(SpiceError):
     exit_code = 3
 
 
+class ShortError(MissingError):
+    """There is not enough memory."""
+
+
 class InvalidError(SpiceError):
     """Something is there but wrong: corrupt, stale, mismatched."""
 
@@ -35,3 +50,15 @@ class InvalidError(SpiceError):
 
 class CollapsedError(InvalidError):
     """Training went wrong in a way that more training will not mend."""
+
+
+def caused(error: OSError | MemoryError) -> SpiceError | None:
+    """Say what the machine did not give; none where the program itself may be at fault."""
+    if isinstance(error, MemoryError):
+        return ShortError("there is not enough memory")
+    if error.errno not in OUTSIDE:
+        return None
+    path = error.filename2 or error.filename
+    where = f"could not use `{os.fsdecode(path)}`" if path else "could not read or write"
+    hint = "make room, then repeat the command" if error.errno in FULL else ""
+    return InvalidError(f"{where}: {os.strerror(error.errno or 0).lower()}", hint=hint)

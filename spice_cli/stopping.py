@@ -1,30 +1,23 @@
 """The one error boundary: how the program ends other than well."""
 
-import errno
 import os
 import signal
 import sys
+from _thread import interrupt_main
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Timer, current_thread, main_thread
 from types import FrameType
 
 import typer
 
 from spice_cli.console import fail
-from spice_cli.errors import InvalidError, MissingError, SpiceError
+from spice_cli.errors import SpiceError, caused
 
 GOES_ON = "the same command, without `--force`, goes on where it can"
 SOON = 0.02
 """Seconds until a signal that was not heeded is sent again."""
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-OUTSIDE = FULL | {
-    errno.EACCES, errno.EBUSY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
-    errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOTDIR, errno.EPERM,
-    errno.EROFS, errno.ESTALE, errno.ETXTBSY,
-}  # fmt: skip
-"""What the file system refuses through no fault of the program."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -59,7 +52,7 @@ def stoppable() -> Iterator[None]:
             told(what)
             return
         listen()
-        again = Timer(SOON, os.kill, (os.getpid(), what.exc_value.number))
+        again = Timer(SOON, _send, (what.exc_value.number,))
         again.daemon = True
         again.start()
 
@@ -72,6 +65,14 @@ def stoppable() -> Iterator[None]:
         sys.unraisablehook = told
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _send(number: signal.Signals) -> None:
+    """Have this process hear a signal; on Windows `os.kill` would end it on the spot."""
+    if os.name == "nt":
+        interrupt_main(number)
+    else:
+        os.kill(os.getpid(), number)
 
 
 @contextmanager
@@ -88,39 +89,10 @@ def explained() -> Iterator[None]:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         fail(WORDS[number], GOES_ON)
         raise typer.Exit(128 + number) from None
-    except MemoryError:
-        raise _ended(MissingError("there is not enough memory")) from None
-    except OSError as error:
-        if error.errno not in OUTSIDE:
+    except (MemoryError, OSError) as error:
+        if (told := caused(error)) is None:
             raise
-        path = error.filename2 or error.filename
-        where = f"could not use `{os.fsdecode(path)}`" if path else "could not read or write"
-        hint = "make room, then repeat the command" if error.errno in FULL else ""
-        reason = os.strerror(error.errno or 0).lower()
-        raise _ended(InvalidError(f"{where}: {reason}", hint=hint)) from None
-
-
-def flush() -> None:
-    """Write out what stdout still holds, so that a disk that is full is told in time.
-
-    Raises:
-        InvalidError: it cannot be written.
-        BrokenPipeError: nobody reads it.
-    """
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        silence()
-        reason = os.strerror(error.errno or 0).lower()
-        raise InvalidError(f"could not write the result to stdout: {reason}") from None
-
-
-def silence() -> None:
-    """Let go of a stdout that takes nothing any more."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _ended(told) from None
 
 
 def _ended(error: SpiceError) -> typer.Exit:

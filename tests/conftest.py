@@ -85,7 +85,11 @@ def stretches() -> Callable[..., list[Any]]:
                 for tensor in tensors:
                     tensor.copy_(gather(tensor[None]).sum(0))
 
-            return work(Stretch(rank, world, gather, add))
+            def first(tensors: list[Any]) -> None:
+                for tensor in tensors:
+                    tensor.copy_(gather(tensor[None])[0])
+
+            return work(Stretch(rank, world, gather, add, first))
 
         return in_threads(world, process)
 
@@ -148,6 +152,25 @@ def digests() -> Callable[[Path], dict[str, str]]:
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
     return of
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int | str]:
+    """What reaches the disk from now on: inodes of files that are synced, names renamed to."""
+    events: list[int | str] = []
+    sync, replace = os.fsync, os.replace
+
+    def syncing(number: int) -> None:
+        events.append(os.fstat(number).st_ino)
+        sync(number)
+
+    def replacing(source: Any, target: Any) -> None:
+        events.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", replacing)
+    return events
 
 
 @pytest.fixture

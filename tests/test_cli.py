@@ -158,6 +158,19 @@ def test_a_missing_path_exits_3(spice: Spice) -> None:
     assert "pictures` does not exist" in spice("run", "./pictures", code=3).stderr
 
 
+def test_every_data_set_has_a_phrase_and_no_torch_is_needed_for_it(spice: Spice) -> None:
+    from spice_cli.catalog import DATASETS
+    from spice_cli.commands.datasets import ABOUT
+
+    assert list(ABOUT) == list(DATASETS)
+    assert not any(phrase.startswith("Return") for phrase in ABOUT.values())
+    code = (
+        "import sys; from typer.testing import CliRunner; from spice_cli.cli import app; "
+        "CliRunner().invoke(app, ['datasets']); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_datasets_and_recipes_are_data(spice: Spice) -> None:
     lines = spice("datasets").stdout.splitlines()
     assert [line.split("\t")[0] for line in lines] == list(DATASETS)

@@ -96,7 +96,7 @@ def test_every_stage_reads_its_run_from_stdin(spice: Spice, copied: Path) -> Non
         assert line == f"{copied}\n"
     scores = spice("evaluate", "-r", "-", "--metrics", "acc", "nmi", "ari", "--json", input=line)
     assert scores.stdout.count("\n") == 1
-    assert list(json.loads(scores.stdout)) == ["acc", "nmi", "ari"]
+    assert list(json.loads(scores.stdout)) == ["acc", "nmi", "ari", "of"]
 
 
 def test_a_stage_that_failed_stops_the_pipe(spice: Spice) -> None:

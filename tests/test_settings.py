@@ -5,6 +5,7 @@ import pytest
 from spice_cli.config.sections import SECTIONS
 from spice_cli.errors import InvalidError, MissingError, UsageError
 from spice_cli.settings.configs import stage_config
+from spice_cli.settings.faults import close
 from spice_cli.settings.recipes import last_stage, read_recipe, recipe_names
 
 
@@ -125,3 +126,11 @@ def test_where_a_recipe_ends_is_no_section(tmp_path: Path) -> None:
     assert last_stage(str(file)) == "self-label"
     assert last_stage("digits") is None
     assert last_stage("cifar10-propos") == "self-label"
+
+
+def test_of_many_settings_the_nearest_is_named() -> None:
+    names = [f"setting{number}" for number in range(30)] + ["open"]
+    told = close("nope", names)
+    assert "`open`" in told
+    assert len(told) < 80
+    assert close("x", ["a", "b"]) == "; there are a, b"

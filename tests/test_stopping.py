@@ -1,12 +1,15 @@
 """Signals end the program, wherever it is when they come."""
 
+import os
 import signal
 import sys
 import time
 import weakref
+from types import SimpleNamespace
 
 import pytest
 
+from spice_cli import stopping
 from spice_cli.stopping import WORDS, Stopped, stoppable
 
 
@@ -23,11 +26,14 @@ def test_the_first_signal_is_raised_and_the_next_is_the_systems(number: signal.S
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("system", ["posix", "nt"])
 @pytest.mark.parametrize("number", WORDS)
 def test_a_signal_that_comes_while_python_ignores_what_is_raised_is_raised_again(
-    number: signal.Signals,
+    number: signal.Signals, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook, reached = sys.unraisablehook, []
+    if system == "nt":  # where `os.kill` ends the process
+        monkeypatch.setattr(stopping, "os", SimpleNamespace(name="nt", getpid=os.getpid))
 
     def gone(_: object) -> None:
         signal.raise_signal(number)

@@ -13,6 +13,7 @@ from spice_cli import __version__
 from spice_cli.catalog import DATASETS
 from spice_cli.commands.locate import MANIFEST
 from spice_cli.commands.pipeline_plan import Pipeline
+from spice_cli.errors import SpiceError
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -26,16 +27,30 @@ PROGRAM = Path(__file__).parent.parent
 
 
 def answered(plan: Pipeline, path: Path, seed: Seed, with_report: bool) -> "Again | None":
-    """Return what the same command said last; none where anything may have changed since."""
-    from spice_cli.run.again import Again
+    """Return what the same command said last; none where anything may have changed since.
+
+    Files of the run that were written or moved since are looked into: the same bytes are no change.
+    """
+    from spice_cli.run.again import Again, settle, state_of
 
     kept = None if plan.how.force else Again.read(path)
     if kept is None:
         return None
-    with suppress(OSError):
-        asked = _asked(plan, path, seed, with_report)
-        if asked == kept.asked and _state(path) == kept.files:
-            return kept
+    with suppress(OSError, SpiceError):
+        found = _files(path, with_report)
+        if found is None or _asked(plan, path, seed, with_report) != kept.asked:
+            return None
+        files, images = found
+        if state_of(images) != kept.images:
+            return None
+        if (state := state_of(files)) != kept.files:
+            settle()
+            state = state_of(files)
+            if _contents(path, files) != kept.contents:
+                return None
+            kept = kept.model_copy(update={"files": state})
+            kept.write(path)
+        return kept
     return None
 
 
@@ -50,16 +65,24 @@ def remember(
     family: "dict[str, JsonValue] | None" = None,
 ) -> None:
     """Keep what a command says that just ended, for `answered`."""
-    from spice_cli.run.again import Again, settle
+    from spice_cli.run.again import Again, settle, state_of
 
     settle()
-    with suppress(OSError):
-        asked, files = _asked(plan, path, seed, with_report), _state(path)
-        if asked and files:
-            kept = Again(
-                asked=asked, files=files, scores=dict(scores), shown=tuple(shown), family=family
-            )
-            kept.write(path)
+    with suppress(OSError, SpiceError):
+        asked, found = _asked(plan, path, seed, with_report), _files(path, with_report)
+        if not asked or found is None:
+            return
+        files, images = found
+        kept = Again(
+            asked=asked,
+            images=state_of(images),
+            files=state_of(files),
+            contents=_contents(path, files, believed=True),
+            scores=dict(scores),
+            shown=tuple(shown),
+            family=family,
+        )
+        kept.write(path)
 
 
 def up_to_date(plan: Pipeline) -> list[str]:
@@ -83,23 +106,36 @@ def _asked(plan: Pipeline, path: Path, seed: Seed, with_report: bool) -> str:
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
 
-def _state(path: Path) -> str:
-    """Hash the state of all files that a run or family depends on; empty where some are unknown.
+def _files(path: Path, with_report: bool) -> tuple[list[Path], list[Path]] | None:
+    """List the files that a run or family depends on, and those of its images.
 
-    Those behind a link to a directory are.
+    None where some are unknown, as those behind a link to a directory are, or where the report is
+    gone that was asked for.
     """
     from spice_cli.data.origin_files import origin_files
-    from spice_cli.run.again import files_of, state_of
+    from spice_cli.run.again import files_of
     from spice_cli.run.load import load_manifest
-    from spice_cli.run.siblings import family_of
 
     members = sorted(path.glob(f"seed-*/{MANIFEST}"))
     manifest = load_manifest(members[0].parent if members else path)
     spec = manifest.data.spec
     images = origin_files(spec) if spec else None
-    if images is None or any(family_of(record) for record in manifest.stages.values()):
-        return ""
     files = files_of(path)
-    if any(each.is_symlink() and each.is_dir() for each in files):
-        return ""
-    return state_of([*files, *images])
+    if images is None or any(record.family for record in manifest.stages.values()):
+        return None
+    report = path / "report.html"
+    if files is None or (with_report and not (report.is_file() and report.stat().st_size)):
+        return None
+    return files, images
+
+
+def _contents(path: Path, files: Iterable[Path], *, believed: bool = False) -> dict[str, str]:
+    """Hash files of a run or family; of artifacts that were just verified, believe the manifest."""
+    from spice_cli.run.again import contents_of
+    from spice_cli.run.load import load_manifest
+
+    known: dict[Path, str] = {}
+    for folder in {file.parent for file in files if believed and file.name == MANIFEST}:
+        records = load_manifest(folder).stages.values()
+        known |= {folder / record.file: record.sha256 for record in records}
+    return contents_of(path, files, known)

@@ -8,6 +8,7 @@ from spice_cli.commands.locate import locate
 from spice_cli.commands.options import DeviceOption, RunOption, SeedOption
 from spice_cli.console import Terminal, emit, emit_lines, prompt, say, warn
 from spice_cli.errors import InvalidError, UsageError
+from spice_cli.visible import json_line
 
 if TYPE_CHECKING:
     from spice_cli.stages.asking import Asking, Question
@@ -82,7 +83,8 @@ def _talk(asking: "Asking", count: int) -> None:
         if question is None:
             say("there is nothing left to ask")
             return
-        say(f"\n{number}/{count}  {question.path}")
+        say("")
+        say(f"{number}/{count}  {question.path}")
         for cluster, share in zip(question.options, question.shares, strict=True):
             like = ", ".join(asking.prototypes(cluster, question.row)) or "none other"
             say(f"  {_title(asking, cluster)}  {share:.0%}  like {like}")
@@ -144,8 +146,6 @@ def _given(asking: "Asking", file: Path) -> list[tuple[int, Any]]:
 
 
 def _spelled(asking: "Asking", question: "Question") -> str:
-    import json
-
     pairs = zip(question.options, question.shares, strict=True)
     told = {
         "path": question.path,
@@ -160,7 +160,7 @@ def _spelled(asking: "Asking", question: "Question") -> str:
             for cluster, share in pairs
         ],
     }
-    return json.dumps(told, ensure_ascii=False)
+    return json_line(told)
 
 
 def _title(asking: "Asking", cluster: int) -> str:

@@ -25,11 +25,13 @@ def begin(
     """Open or create the run about a data set, with a recipe's settings.
 
     Without a recipe, the one of the data set's name is taken if there is one. `size` is the side of
-    the images where neither says it. A `dry` run is not written.
+    the images where neither says it. A run on which nothing rests is started anew where its images
+    are to be others. A `dry` run is not written.
     """
     from spice_cli.data.load import resolve
     from spice_cli.run.manifest import Manifest, Recipe
     from spice_cli.run.store import Run
+    from spice_cli.run.vacant import vacant, vacate
     from spice_cli.settings.configs import data_spec
     from spice_cli.settings.recipes import last_stage, read_recipe, recipe_names
     from spice_cli.stages.images import describe
@@ -43,8 +45,11 @@ def begin(
     where = place(dataset, path)
     until = None if name == "defaults" else last_stage(name)
     settings = Recipe(name=name, sections=sections, until=until)
-    if dry and not (where / MANIFEST).exists():
+    there = (where / MANIFEST).exists()
+    if dry and (not there or vacant(where, data)):
         return Run(where, Manifest(data=data, recipe=settings, seed=seed or 0))
+    if there:
+        vacate(where, data)
     run = Run.create(where, data, settings, seed=seed or 0)
     run.change(recipe=settings if recipe else None, seed=seed, dry=dry)
     return run

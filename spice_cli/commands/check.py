@@ -1,4 +1,5 @@
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,7 +60,7 @@ def check(
     if dataset and run and str(run) != os.environ.get("SPICE_RUN"):
         raise UsageError(
             "`check` looks at DATASET or at the images of `--run`, not at both",
-            hint=f"spice check -r {run}",
+            hint=f"spice check -r {shlex.quote(str(run))}",
         )
     if dataset is None:
         given = {"size": size, "test": test, "root": root, "backbone": backbone}

@@ -10,6 +10,7 @@ from spice_cli.commands.options import JsonOption, LabelsOption, ScoredClustersO
 from spice_cli.commands.repeated import as_json, seeds_of, tabbed
 from spice_cli.console import Terminal, emit, show, warn
 from spice_cli.published import Published, published_for
+from spice_cli.visible import field
 
 if TYPE_CHECKING:
     from spice_cli.stages.compare import Table
@@ -84,8 +85,8 @@ def compare(
     for table in tables:
         for row in table.rows:
             for name, found in row.scores.items():
-                of = f"{table.data.name}\t{table.protocol}\t{row.name}\t{row.stage}\t{name}"
-                emit(f"{of}\t{tabbed(as_json(found))}")
+                of = (table.data.name, table.protocol, row.name, row.stage, name)
+                emit("\t".join([*map(field, of), tabbed(as_json(found))]))
 
 
 def _show(table: "Table") -> None:

@@ -82,7 +82,15 @@ def end(code: str | int | None) -> NoReturn:
 
 
 def _started() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether a launcher started this as one of several, and so gave it a rank."""
+    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def _cores() -> int:
+    """Return on how many cores this process may run."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _launch(devices: int) -> int:
@@ -95,7 +103,7 @@ def _launch(devices: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // devices)))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -128,7 +129,7 @@ def _check(
     if from_ is not None and (dataset or backbone):
         raise UsageError(
             "`--from` brings finished vectors, which need neither DATASET nor `--backbone`",
-            hint=f"spice embed --from {from_}",
+            hint=f"spice embed --from {quote(str(from_))}",
         )
     if dataset is None and given:
         raise UsageError(

@@ -1,4 +1,4 @@
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from spice_cli.commands.options import (
     one_of,
 )
 from spice_cli.console import Terminal, emit, present, say, warn
+from spice_cli.figures import figure
 
 SCORED = ("pretrain", "embed", "self-label", "select-reliable", "semi", "ask")
 
@@ -86,7 +87,22 @@ def evaluate(
     )
     found = evaluate(opened, choices, Terminal())
     tell(opened, found, keeping=not as_found)
-    emit(found.scores, as_json=json)
+    emit(_as_json(opened, found) if json else found.scores, as_json=json)
+
+
+def _as_json(run: "Run", found: "Evaluation") -> dict[str, Any]:
+    """Return the scores by name, and under `of` what they are scores of."""
+    of = {
+        "run": str(run.path),
+        "stage": found.stage,
+        "protocol": found.protocol,
+        "images": found.images,
+        "coverage": found.coverage,
+        "clusters": found.clusters,
+        "seed": run.record(found.stage).seed,
+        "labels": None if found.table is None else found.labels or "data set",
+    }
+    return {**found.scores, "of": of}
 
 
 def tell(run: "Run", found: "Evaluation", *, keeping: bool = True) -> "list[Shown]":
@@ -111,8 +127,8 @@ def tell(run: "Run", found: "Evaluation", *, keeping: bool = True) -> "list[Show
 def _tables(run: "Run", found: "Evaluation") -> "list[Shown]":
     label = f"{found.protocol}, n = {found.images:,}"
     free = {k: v for k, v in found.label_free.items() if k not in found.scores}
-    rows = [[name, f"{value:.4f}", label] for name, value in found.scores.items()]
-    rows += [[name, f"{value:.4f}", "no labels used"] for name, value in free.items()]
+    rows = [[name, figure(value), label] for name, value in found.scores.items()]
+    rows += [[name, figure(value), "no labels used"] for name, value in free.items()]
     shown: list[Shown] = [(f"{run.path}: {found.stage}", ["metric", "value", "protocol"], rows)]
     shown += [f"  {note}" for note in found.notes]
     if found.oracle:

@@ -89,6 +89,7 @@ def _network(
     from spice_cli.stages.exported import exported
     from spice_cli.stages.placed import curation_of
 
+    say("exporting the network and comparing it with ours, which may take a minute")
     module, track = exported(run, stage, clusters), Terminal()
     if to == "program":
         found: float | None = to_program(run, module, output, track)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from spice_cli.commands.again import answered, remember, up_to_date
@@ -11,6 +12,7 @@ from spice_cli.commands.pipeline_plan import Pipeline
 from spice_cli.commands.repeated import as_json, seeds_of, tabbed
 from spice_cli.console import Shown, Terminal, emit, present, say
 from spice_cli.errors import UsageError
+from spice_cli.figures import figure
 
 if TYPE_CHECKING:
     from spice_cli.run.manifest import Stage
@@ -33,9 +35,10 @@ class _Found:
 def run_family(plan: Pipeline, path: Path, seeds: range) -> None:
     """Complete a run for every seed, then print mean, deviation and n, and the consensus."""
     if (path / MANIFEST).exists():
+        elsewhere = quote(f"{path}-seeds")
         raise UsageError(
             f"`{path}` is a run, and a family of runs cannot be in it",
-            hint=f"spice run {plan.dataset} --seeds {len(seeds)} -r {path}-seeds",
+            hint=f"spice run {quote(plan.dataset)} --seeds {len(seeds)} -r {elsewhere}",
         )
     if kept := answered(plan, path, seeds, with_report=False):
         present(kept.shown)
@@ -110,7 +113,7 @@ def _table(path: Path, runs: "list[Run]", found: _Found) -> "Shown":
         cells = [str(scores.get(name, "")) for name in names]
         rows.append([stage, *cells, str(len(runs)), f"{agreed['ari']:.4f}" if agreed else ""])
         if one := found.united.get(stage):
-            cells = [f"{one.scores[n]:.4f}" if n in one.scores else "" for n in names]
+            cells = [figure(one.scores[n]) if n in one.scores else "" for n in names]
             rows.append([f"{stage}, consensus", *cells, "", ""])
     kind = ", NMI arithmetic" if "nmi" in names else ""
     title = f"{path}: {data.name}, protocol {data.protocol}, seeds {seeds}, mean ± deviation{kind}"

@@ -1,4 +1,5 @@
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -79,7 +80,7 @@ def import_(
         flag = f"--{given[0].replace('_', '-')}"
         raise UsageError(
             f"`{flag}` is about the data set, but none is named",
-            hint=f"spice import {file} DATASET {flag} ...",
+            hint=f"spice import {quote(str(file))} DATASET {flag} ...",
         )
     weights = find(file, part)
     if dataset is None:

@@ -1,10 +1,11 @@
 """Which run a command is about."""
 
+import os
 import sys
 from pathlib import Path
 
 from spice_cli.console import say
-from spice_cli.errors import MissingError
+from spice_cli.errors import InvalidError, MissingError
 
 MANIFEST = "run.json"
 RUNS = Path("runs")
@@ -36,7 +37,9 @@ def locate(run: Path | None) -> Path:
 
 
 def _stdin() -> Path:
-    line = "" if sys.stdin.isatty() else sys.stdin.readline().strip()
+    line = b"" if sys.stdin.isatty() else sys.stdin.buffer.readline().strip()
     if not line:
         raise MissingError("stdin named no run", hint="did the stage before fail?")
-    return Path(line)
+    if b"\0" in line:
+        raise InvalidError("stdin named no path: there is a zero byte in it", hint="--run PATH")
+    return Path(os.fsdecode(line))

@@ -5,6 +5,7 @@ import typer
 from spice_cli.commands.locate import locate
 from spice_cli.commands.options import JsonOption, RunOption
 from spice_cli.console import emit, warn
+from spice_cli.visible import field
 
 
 def name(
@@ -36,4 +37,5 @@ def name(
     if cluster is not None:
         with opened.lock():
             curate.name(opened, cluster, title or "")
-    emit(curate.names(opened), as_json=json)
+    names = curate.names(opened)
+    emit(names if json else {at: field(name) for at, name in names.items()}, as_json=json)

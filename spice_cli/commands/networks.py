@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from spice_cli.catalog import BACKBONES, PRETRAINED
+from spice_cli.visible import visible
 
 LISTED = "photos, timm/NAME, torchvision/NAME, hf/NAME"
 
@@ -23,7 +24,9 @@ def _check(name: str | None) -> str | None:
         return name
     near = get_close_matches(name, [*BACKBONES, "photos"], n=1)
     meant = f"; did you mean `{near[0]}`?" if near else ""
-    raise typer.BadParameter(f"`{name}` is not one of {', '.join(BACKBONES)}, {LISTED}{meant}")
+    raise typer.BadParameter(
+        f"`{visible(name)}` is not one of {', '.join(BACKBONES)}, {LISTED}{meant}"
+    )
 
 
 BackboneOption = Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from spice_cli.catalog import DATASETS
+from spice_cli.visible import visible
 
 AUTO = "auto"
 
@@ -15,7 +16,7 @@ AUTO = "auto"
 def _counted(text: str | None) -> str | None:
     if text is None or text == AUTO or (text.isdecimal() and int(text) >= 2):
         return text
-    raise typer.BadParameter(f"`{text}` is neither a number from 2 nor `{AUTO}`")
+    raise typer.BadParameter(f"`{visible(text)}` is neither a number from 2 nor `{AUTO}`")
 
 
 def as_count(text: str | None) -> int | None:
@@ -153,10 +154,15 @@ def one_of(names: Iterable[str] | Callable[[], Iterable[str]], *flags: str, help
         from difflib import get_close_matches
 
         for name in [value] if isinstance(value, str) else value or []:
+            if "," in name and not isinstance(value, str):
+                several = " ".join(name.replace(",", " ").split())
+                raise typer.BadParameter(f"several are separated by spaces: {flags[0]} {several}")
             if name not in known():
                 found = get_close_matches(name, known(), n=1)
                 meant = f"; did you mean `{found[0]}`?" if found else ""
-                raise typer.BadParameter(f"`{name}` is not one of {', '.join(known())}{meant}")
+                raise typer.BadParameter(
+                    f"`{visible(name)}` is not one of {', '.join(known())}{meant}"
+                )
         return value
 
     def complete(incomplete: str) -> list[str]:

@@ -8,6 +8,7 @@ from spice_cli.catalog import STAGES
 from spice_cli.commands.begin import begin
 from spice_cli.commands.check import look_over
 from spice_cli.commands.clusters import counted
+from spice_cli.commands.counted import check_counted
 from spice_cli.commands.pipeline_plan import Pipeline
 from spice_cli.commands.plan_settings import with_settings
 from spice_cli.commands.pretrained import adopt, begin_with
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 def start(plan: Pipeline, path: Path | None, seed: int | None) -> "tuple[Pipeline, Run]":
     """Open or create a run, and check the settings of all its stages; return the plan with them."""
+    check_counted(plan, path)
     found = None
     settings: dict[str, Any] = {
         "recipe": plan.recipe,
@@ -35,7 +37,6 @@ def start(plan: Pipeline, path: Path | None, seed: int | None) -> "tuple[Pipelin
     else:
         force = plan.how.force
         run, found = begin_with(plan.network, plan.dataset, path, **settings, force=force)
-    _check_counted(plan, run)
     plan = replace(with_settings(plan, run), found=found)
     _check(plan, run)
     if not run.manifest.stages:
@@ -117,21 +118,6 @@ def _check(plan: Pipeline, run: "Run") -> None:
             raise UsageError(f"{clusters} clusters are more than {data.train} training images")
     if "semi" in configs:
         check_init(configs["semi"], configs["pretrain"])
-
-
-def _check_counted(plan: Pipeline, run: "Run") -> None:
-    """Check that somebody says how many clusters, before the images are looked at any further."""
-    recipe = run.manifest.recipe
-    known = plan.auto or plan.clusters or run.manifest.data.classes
-    said = "clusters" in recipe.sections.get("self-label", {}) or any(
-        text.startswith("clusters=") for text in plan.sets["self-label"]
-    )
-    stages = replace(plan, until=plan.until or recipe.until).stages
-    if "self-label" in stages and not known and not said:
-        raise UsageError(
-            "how many clusters? the data set declares no classes",
-            hint="`--clusters K`, or `--clusters auto` for an estimate",
-        )
 
 
 def _check_auto(pretrain: "Pretrain", self_label: "SelfLabel | None") -> None:

@@ -3,18 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 from spice_cli.commands.pipeline_plan import Pipeline
+from spice_cli.commands.plan_settings import reasons_of
 from spice_cli.console import emit, say, show
 
 if TYPE_CHECKING:
     from spice_cli.run.manifest import Recipe
     from spice_cli.run.store import Run
-    from spice_cli.stages.look import Line
+    from spice_cli.stages.lines import Line
 
 
 def show_plan(plan: Pipeline, run: "Run", seed: int | None, seeds: int = 1) -> None:
     """Print what the run would do and what it would take, timing a few steps, and do nothing."""
     from spice_cli.commands.pipeline import configs_of
-    from spice_cli.stages.forecast import forecast, free_disk, total
+    from spice_cli.stages.forecast import forecast, free_disk, processes
+    from spice_cli.stages.lines import disk, total
     from spice_cli.stages.perform import choose_device
 
     device = choose_device(plan.how.device)
@@ -27,12 +29,16 @@ def show_plan(plan: Pipeline, run: "Run", seed: int | None, seeds: int = 1) -> N
         network=plan.found,
     )
     low, high = total(lines)
-    memory, disk = max(line.memory for line in lines), sum(line.disk for line in lines)
+    left, most = disk(lines, seeds)
+    world, here = processes()
+    memory, free = max(line.memory for line in lines), free_disk(run.path)
     recipe = run.manifest.recipe
     if plan.how.as_json:
-        emit(_as_json(run, recipe, lines, (low * seeds, high * seeds), device.type), as_json=True)
+        found = _as_json(run, recipe, lines, (low * seeds, high * seeds), device.type)
+        more = {"memory": memory, "disk": left, "peak": most, "free": free, "processes": here}
+        emit({**found, **more}, as_json=True)
         return
-    for reason in recipe.reasons:
+    for reason in reasons_of(plan, recipe):
         say(reason)
     rows = [
         [
@@ -50,10 +56,13 @@ def show_plan(plan: Pipeline, run: "Run", seed: int | None, seeds: int = 1) -> N
         ["stage", "state", "what", "time", "memory", "disk"],
         rows,
     )
+    alone = f" for one process alone, of {world}" if world > 1 else ""
+    each = f" in each of {here} processes, {_bytes(here * memory)} on this host"
     say(
-        f"in all {_range((low * seeds, high * seeds))}, measured on this machine as it is now; "
-        f"memory up to {_bytes(memory)}, disk {_bytes(disk * seeds) or 'none'} of "
-        f"{_bytes(free_disk(run.path))} free"
+        f"in all {_range((low * seeds, high * seeds))}{alone}, measured on this machine as it is "
+        f"now; memory up to {_bytes(memory) or 'nothing'}{each if here > 1 else ''}, disk "
+        f"{_bytes(most) or 'none'} at most of {_bytes(free)} free"
+        f"{', which is not enough' if most > free else ''}, {_bytes(left) or 'none'} in the end"
     )
     emit({line.stage: f"{line.state}\t{_tabbed(line.seconds)}" for line in lines})
 
@@ -72,8 +81,6 @@ def _as_json(
         "reasons": list(recipe.reasons),
         "device": device,
         "seconds": list(seconds),
-        "memory": max(line.memory for line in lines),
-        "disk": sum(line.disk for line in lines),
         "stages": [
             {
                 "stage": line.stage,
@@ -82,6 +89,7 @@ def _as_json(
                 "seconds": list(line.seconds) if line.seconds else None,
                 "memory": line.memory,
                 "disk": line.disk,
+                "peak": line.peak,
             }
             for line in lines
         ],

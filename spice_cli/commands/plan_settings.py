@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spice_cli.catalog import STAGES
 from spice_cli.commands.pipeline_plan import Pipeline
 from spice_cli.console import say
 
@@ -28,13 +29,20 @@ def with_settings(plan: Pipeline, run: "Run") -> Pipeline:
         run.change(recipe=recipe, dry=plan.dry)
     elif plan.recipe is None and _open(plan, run):
         recipe = _picked(plan, run)
-        for reason in () if plan.dry else recipe.reasons:
+        for reason in () if plan.dry else reasons_of(plan, recipe):
             say(reason)
         run.change(recipe=recipe, dry=plan.dry)
     picked = recipe if recipe.name == PLANNED else None
     if plan.until is None and recipe.until and not picked:
         say(f"ends with `{recipe.until}`, as the recipe has it; `--until semi` goes on")
     return replace(plan, until=plan.until or recipe.until, picked=picked)
+
+
+def reasons_of(plan: Pipeline, recipe: "Recipe") -> list[str]:
+    """Return why settings were picked, those of stages that are not to run left out."""
+    stages = replace(plan, until=plan.until or recipe.until).stages
+    left = [stage for stage in STAGES if stage not in stages]
+    return [each for each in recipe.reasons if each.partition(":")[0] not in left]
 
 
 def _open(plan: Pipeline, run: "Run") -> bool:

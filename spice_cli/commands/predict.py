@@ -60,19 +60,15 @@ def predict(
 
     Writes a line an image as it goes: path, cluster, its name, confidence, distance from the
     cluster's centre (one minus the cosine), and whether that is unusual. Images that cannot be
-    read are named on stderr; their line has only the path.
+    read are named on stderr; their line has only the path. So has that of a path that does not
+    exist, which makes the exit code 3 once all others are told.
     """
     if Path("-") in images and run == Path("-"):
         raise UsageError("stdin cannot name both the run and the images", hint="--run PATH")
-    if missing := [each for each in images if each != Path("-") and not each.exists()]:
-        raise MissingError(f"`{missing[0]}` does not exist", hint="check it with `ls`")
-    path = locate(run)
+    if not any(each == Path("-") or there(each) for each in images):
+        raise MissingError(f"`{images[0]}` does not exist", hint="check it with `ls`")
 
-    from spice_cli.run.manifest import Stage
-    from spice_cli.run.store import Run
     from spice_cli.stages.image_rows import format_of, lines, write
-    from spice_cli.stages.perform import choose_device
-    from spice_cli.stages.predict import COLUMNS, Predict, Predictor, predicted_rows
 
     kind = format_of(output, format_) if output else format_ or "tsv"
     if (kind == "table" and output) or (kind == "parquet" and not output):
@@ -80,10 +76,17 @@ def predict(
             f"`--format {kind}` is {'not for files' if output else 'not for stdout'}",
             hint="--format csv" if output else "--output predictions.parquet",
         )
+    path = locate(run)
+
+    from spice_cli.run.manifest import Stage
+    from spice_cli.run.store import Run
+    from spice_cli.stages.perform import choose_device
+    from spice_cli.stages.predict import COLUMNS, Predict, Predictor, predicted_rows
+
     config = Predict(stage=Stage(stage) if stage else None, clusters=clusters, share=usual)
     predictor = Predictor(Run.open(path), choose_device(device), config, Terminal())
     count = Count()
-    rows = count.over(predicted_rows(predictor, _named(images), batch_size))
+    rows = count.over(predicted_rows(predictor, _named(images, count), batch_size))
     if output:
         write(output, rows, COLUMNS, kind)
     elif kind == "table":
@@ -93,13 +96,18 @@ def predict(
     count.tell()
     if output:
         emit(output)
+    if count.missing:
+        raise MissingError(
+            f"{len(count.missing):,} of the paths do not exist, as `{count.missing[0]}`",
+            hint="check it with `ls`; the others are told",
+        )
 
 
 class Count:
     """How many images were looked at, how fast, and which could not be read."""
 
     def __init__(self) -> None:
-        self.images, self.unusual, self.bad = 0, 0, list[str]()
+        self.images, self.unusual, self.bad, self.missing = 0, 0, list[str](), list[Path]()
         self.started = time.monotonic()
 
     def over(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -117,7 +125,7 @@ class Count:
         seconds = max(time.monotonic() - self.started, 1e-9)
         if not self.images:
             raise MissingError("there are no images there", hint="files, directories, or -")
-        if len(self.bad) == self.images:
+        if len(self.bad) == self.images > len(self.missing):
             raise InvalidError(f"none of {self.images:,} images can be read")
         say(
             f"{self.images:,} images in {seconds:.1f} s, {self.images / seconds:,.0f} images/s; "
@@ -125,10 +133,24 @@ class Count:
         )
 
 
-def _named(images: Iterable[Path]) -> "Iterator[Named]":
+def _named(images: Iterable[Path], count: Count) -> "Iterator[Named]":
     from spice_cli.data.named import named_images
 
-    return named_images(each for path in images for each in expanded(path))
+    def paths() -> Iterator[Path]:
+        for each in (each for path in images for each in expanded(path)):
+            if not there(each):
+                count.missing.append(each)
+            yield each
+
+    return named_images(paths())
+
+
+def there(path: Path) -> bool:
+    """Tell whether a path exists; one that cannot be one does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def expanded(path: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """`--backbone NAME`: a run whose features a network makes that others trained."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def wanted(backbone: str | None, weights: Path | None) -> Wanted | None:
         raise UsageError(
             f"`--weights` needs a `--backbone` of {LISTED}"
             + (f", not `{backbone}`" if backbone else ""),
-            hint=f"--backbone timm/NAME --weights {weights}",
+            hint=f"--backbone timm/NAME --weights {shlex.quote(str(weights))}",
         )
     return None
 
@@ -61,15 +62,14 @@ def choose(
 ) -> Wanted | None:
     """Return the network asked for; else the run's own, else `photos` where that is at hand.
 
-    A recipe, and a backbone to train, are a wish to train.
+    A recipe, and a backbone to train, are a wish to train. A run on which nothing rests has none.
     """
     if backbone is not None or weights is not None:
         return wanted(backbone, weights)
-    if (where / MANIFEST).exists():
-        from spice_cli.run.load import load_manifest
+    if (before := _begun(where)) is not None:
         from spice_cli.stages.origin import network_of
 
-        kept = network_of(load_manifest(where))
+        kept = network_of(before)
         return Wanted(kept, None) if kept else None
     from spice_cli.data.photographs import photographs
 
@@ -105,11 +105,9 @@ def begin_with(
     them at its side would fill the memory.
     """
     from spice_cli.data.load import resolve
-    from spice_cli.run.load import load_manifest
 
     resolve(dataset)
-    where = place(dataset, path)
-    before = load_manifest(where) if (where / MANIFEST).exists() else None
+    before = _begun(place(dataset, path))
     found = None if before and not force and network.is_in(before) else network.find()
     if before:
         size = before.data.spec.size if before.data.spec else None
@@ -132,3 +130,14 @@ def adopt(run: "Run", found: "Found", seed: int | None, *, force: bool) -> None:
             track=Terminal(),
             force=force,
         )
+
+
+def _begun(where: Path) -> "Manifest | None":
+    """Return the manifest of the run there, if anything rests on it."""
+    if not (where / MANIFEST).exists():
+        return None
+    from spice_cli.run.load import load_manifest
+    from spice_cli.run.standing import begun
+
+    manifest = load_manifest(where)
+    return manifest if begun(where, manifest) else None

@@ -1,4 +1,5 @@
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -114,7 +115,8 @@ def run(
         dataset = str(read_recipe(recipe).get("data", {}).get("name", ""))
         if not dataset:
             raise UsageError(
-                f"recipe `{recipe}` names no data set", hint=f"spice run DATASET --recipe {recipe}"
+                f"recipe `{recipe}` names no data set",
+                hint=f"spice run DATASET --recipe {quote(recipe)}",
             )
         named_by = recipe.rsplit("/", 1)[-1].removesuffix(".toml")
         path = path or RUNS / (named_by if seeds is None else f"{named_by}-seeds")

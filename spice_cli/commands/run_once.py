@@ -9,6 +9,7 @@ from spice_cli.commands.pipeline import complete, scored_stages, start
 from spice_cli.commands.pipeline_plan import Pipeline
 from spice_cli.console import Shown, Terminal, emit, present, say
 from spice_cli.errors import SpiceError
+from spice_cli.figures import figure
 
 if TYPE_CHECKING:
     from spice_cli.run.store import Run
@@ -35,7 +36,7 @@ def run_once(plan: Pipeline, path: Path, seed: int | None, *, with_report: bool)
         return
     shown = tell(opened, last)
     names = list(last.scores)
-    rows = [[s, *(f"{v[n]:.4f}" if n in v else "" for n in names)] for s, v in scores.items()]
+    rows = [[s, *(figure(v[n]) if n in v else "" for n in names)] for s, v in scores.items()]
     title = f"all stages ({last.protocol}, n = {last.images:,})"
     ended: list[Shown] = [(title, ["stage", *names], rows), f"run {opened.path}"]
     present(ended)

@@ -1,6 +1,5 @@
 """A Hugging Face data set as `save_to_disk` leaves it: Arrow streams beside their state."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +11,18 @@ import pyarrow.compute as pc
 from torch import Tensor
 
 from spice_cli.config.data import DataSpec
-from spice_cli.data.columns import Columns, find_columns
+from spice_cli.data.columns import Columns, find_columns, label_values
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import keep_decoded
 from spice_cli.data.encoded import Item
 from spice_cli.data.links import bounds, inside
+from spice_cli.data.messages import check_messages
 from spice_cli.data.saved import SPLITS, STATE
+from spice_cli.data.unpacked import cell
 from spice_cli.errors import InvalidError, MissingError
+from spice_cli.json_text import parse_json
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
-AT_ONCE = 64
 
 
 def arrow(spec: DataSpec, say: Say) -> Dataset:
@@ -40,6 +41,7 @@ def arrow(spec: DataSpec, say: Say) -> Dataset:
     rows: dict[Path, int] = {}
     for file in files:
         with _stream(file) as stream:
+            check_messages(file)
             columns[file] = find_columns(stream.schema, file.name)
             rows[file] = sum(batch.num_rows for batch in stream)
 
@@ -66,10 +68,17 @@ def arrow(spec: DataSpec, say: Say) -> Dataset:
     )
 
 
+def classes_in(root: Path) -> int | None:
+    """Return how many classes the schema declares; errors as in `arrow`."""
+    file = _files(_splits(root)[0])[0]
+    with _stream(file) as stream:
+        return find_columns(stream.schema, file.name).classes
+
+
 def _splits(root: Path) -> list[Path]:
     if not (root / SPLITS).is_file():
         return [root]
-    names = _json(root / SPLITS).get("splits", [])
+    names = _listed(root / SPLITS, "splits")
     known = [name for name in names if isinstance(name, str) and _split(root, name)]
     if not known:
         raise MissingError(f"`{root}` holds none of the splits that its `{SPLITS}` names")
@@ -86,8 +95,9 @@ def _split(root: Path, name: str) -> bool:
 def _files(folder: Path) -> list[Path]:
     state = folder / STATE
     if state.is_file():
-        listed = _json(state).get("_data_files") or []
-        files = [folder / _plain(str(each.get("filename"))) for each in listed]
+        listed = _listed(state, "_data_files")
+        names = [each.get("filename") if isinstance(each, dict) else each for each in listed]
+        files = [folder / _plain(str(name)) for name in names]
     else:
         files = sorted(folder.glob("*.arrow"))
     root = bounds(folder)
@@ -104,16 +114,17 @@ def _plain(name: str) -> str:
     return name
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _listed(file: Path, key: str) -> list[Any]:
     try:
         if not inside(file, bounds(file.parent)):
             raise ValueError("it is a link out of its directory")
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = parse_json(file.read_bytes(), "it")
+    except (OSError, ValueError, InvalidError) as error:
         raise _corrupt(file, error) from error
-    if not isinstance(content, dict):
-        raise _corrupt(file, ValueError("it is no JSON object"))
-    return content
+    found = content.get(key) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not isinstance(found, list | None):
+        raise _corrupt(file, ValueError(f"it is no JSON object with a list `{key}`"))
+    return found or []
 
 
 @contextmanager
@@ -130,12 +141,12 @@ def _items(file: Path, column: str) -> Iterator[Item]:
     with _stream(file) as stream:
         for batch in stream:
             values = batch.column(name)
+            values.validate(full=True)
             if pa.types.is_struct(values.type):
                 values = pc.struct_field(values, "bytes")
-            for start in range(0, len(values), AT_ONCE):
-                for value in values.slice(start, AT_ONCE).to_pylist():
-                    yield f"{file.parent.name}/{file.name} row {row}", value
-                    row += 1
+            for at in range(len(values)):
+                yield f"{file.parent.name}/{file.name} row {row}", cell(values, at)
+                row += 1
 
 
 def _labels(file: Path, label: str | None, rows: int) -> np.ndarray:
@@ -143,12 +154,14 @@ def _labels(file: Path, label: str | None, rows: int) -> np.ndarray:
         return np.full(rows, -1)
     with _stream(file) as stream:
         parts = [batch.column(label) for batch in stream]
-    values = pa.chunked_array(parts)
-    if not pa.types.is_integer(values.type):
-        raise InvalidError(f"labels in `{label}` of `{file.name}` are {values.type}")
-    return np.asarray(values.fill_null(-1).to_numpy())
+        values = pa.chunked_array(parts, stream.schema.field(label).type)
+        values.validate(full=True)
+    return label_values(values, label, file.name)
 
 
 def _corrupt(file: Path, error: Exception) -> InvalidError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InvalidError(f"`{file}` is not readable as part of a saved data set: {reason}")
+    return InvalidError(
+        f"`{file}` is not readable as part of a saved data set: {reason}",
+        hint="save it again with `save_to_disk`",
+    )

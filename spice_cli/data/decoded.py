@@ -1,5 +1,6 @@
 """Encoded images are decoded once: the pixels stay in files that later runs map into memory."""
 
+import errno
 import json
 import math
 import os
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Say, fingerprint, require_test
+from spice_cli.data.decoded_key import key_of, remove_earlier
 from spice_cli.data.encoded import Decoded, Item, decode_all, judge
-from spice_cli.data.journal import Journal
+from spice_cli.data.journal import Flush, Journal
 from spice_cli.data.mapped import Mapped, create, remove
 from spice_cli.data.root import home
 from spice_cli.errors import InvalidError, SpiceError
@@ -57,7 +59,7 @@ def keep_decoded(
     """
     require_test(spec, total - train)
     folder = home() / "decoded"
-    kept = folder / _key(sources, spec.size, total)
+    kept = folder / key_of(sources, spec.size, total)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         kept.with_suffix(".lock").touch()
@@ -74,22 +76,18 @@ def keep_decoded(
         try:
             room = partial(_room, unfinished, journal)
             found = decode_all(items, train, total, spec, say, room, journal)
-            if unfinished.exists():
-                found = _settled(unfinished, kept, found, total, say)
+            if journal.flush is not None:
+                found = _settled(unfinished, kept, found, total, journal.flush, say)
         except SpiceError:
             remove(unfinished)
             raise
-        kept.with_suffix(".progress").unlink(missing_ok=True)
+        if journal.flush is None or found.mark is not None:
+            kept.with_suffix(".progress").unlink(missing_ok=True)
+    if found.mark is not None:
+        with suppress(OSError):
+            if freed := remove_earlier(folder, sources, spec.size, total):
+                say(f"removed {freed / 2**20:,.1f} MiB of them that an earlier version decoded")
     return found
-
-
-def _key(sources: Sequence[Path], size: int | None, total: int) -> str:
-    facts = [
-        (os.fsencode(file.absolute()).hex(), seen.st_size, seen.st_mtime_ns)
-        for file in sources
-        if (seen := file.stat())
-    ]
-    return sha256(json.dumps([4, size, total, facts]).encode()).hexdigest()[:32]
 
 
 def _recalled(folder: Path, train: int, total: int) -> Decoded | None:
@@ -111,23 +109,35 @@ def _recalled(folder: Path, train: int, total: int) -> Decoded | None:
 
 
 def _room(folder: Path, journal: Journal, shape: tuple[int, ...]) -> np.ndarray:
-    needed, free = math.prod(shape), shutil.disk_usage(folder.parent).free
-    found = None
+    needed, found = math.prod(shape), None
     with suppress(OSError, ValueError):
         found = Mapped(folder, needed, write=True)
-    if found is None and needed + SPARE <= free:
-        with suppress(OSError):
-            found = create(folder, needed)
-    if found is not None:
-        journal.flush = found.flush
-        return found.array().reshape(shape)
-    remove(folder)
-    journal.file = None
-    if needed <= SMALL:
-        return np.empty(shape, np.uint8)
-    raise InvalidError(
-        f"decoded images need {needed / 2**30:.1f} GiB in `{folder.parent}`, which has "
-        f"{free / 2**30:.1f} GiB left",
+    if found is None:
+        remove(folder)
+        try:
+            found = _shards(folder, needed)
+        except OSError as error:
+            journal.file = None
+            if needed <= SMALL:
+                return np.empty(shape, np.uint8)
+            raise _refused(folder.parent, needed, error) from None
+    journal.flush = found.flush
+    return found.array().reshape(shape)
+
+
+def _shards(folder: Path, needed: int) -> Mapped:
+    """Make shards; OSError where there is no room for them, or they cannot be mapped."""
+    if needed + SPARE > shutil.disk_usage(folder.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return create(folder, needed)
+
+
+def _refused(folder: Path, needed: int, error: OSError) -> InvalidError:
+    why = f"cannot hold them: {(error.strerror or type(error).__name__).lower()}"
+    if error.errno == errno.ENOSPC:
+        why = f"has {shutil.disk_usage(folder).free / 2**30:.1f} GiB left"
+    return InvalidError(
+        f"decoded images need {needed / 2**30:.1f} GiB in `{folder}`, which {why}",
         hint=f"{ELSEWHERE}, or make the images smaller with `--size`",
     )
 
@@ -136,16 +146,21 @@ def _check(left: Sequence[Sequence[object]], mark: str, shape: Sequence[int]) ->
     return sha256(json.dumps([left, mark, shape]).encode()).hexdigest()
 
 
-def _settled(unfinished: Path, kept: Path, found: Decoded, total: int, say: Say) -> Decoded:
-    """Keep what was decoded, with its fingerprint; where that fails, it goes with the process."""
+def _settled(
+    unfinished: Path, kept: Path, found: Decoded, total: int, flush: Flush, say: Say
+) -> Decoded:
+    """Keep what was decoded, with its fingerprint.
+
+    Where that fails, this process has it all the same, and the next goes on from the journal.
+    """
     try:
-        return replace(found, mark=_settle(unfinished, kept, found, total))
+        return replace(found, mark=_settle(unfinished, kept, found, total, flush))
     except OSError as error:
         say(f"decoded images cannot be kept in `{kept.parent}`: {error.strerror} ({ELSEWHERE})")
         return found
 
 
-def _settle(unfinished: Path, kept: Path, found: Decoded, total: int) -> str:
+def _settle(unfinished: Path, kept: Path, found: Decoded, total: int, flush: Flush) -> str:
     readable = set(found.kept.tolist())
     missing = [index for index in range(total) if index not in readable]
     left, mark = list(zip(missing, found.bad, strict=True)), fingerprint(found.images)
@@ -155,6 +170,6 @@ def _settle(unfinished: Path, kept: Path, found: Decoded, total: int) -> str:
     beside = kept.with_suffix(".partial")
     beside.write_text(notes, encoding="utf-8")
     beside.replace(kept.with_suffix(".json"))
-    Mapped(unfinished, math.prod(shape), write=True).flush()
+    flush(0, math.prod(shape))
     unfinished.replace(kept)
     return mark

@@ -1,6 +1,5 @@
 """Many encoded images to one tensor, with the unreadable ones found, counted and named."""
 
-import errno
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,24 +16,26 @@ from torch import Tensor
 
 from spice_cli.catalog import DATASETS
 from spice_cli.config.data import DataSpec
+from spice_cli.data.attempt import attempt
 from spice_cli.data.dataset import Say, require_test
 from spice_cli.data.decode import decode, dimensions
 from spice_cli.data.journal import Journal
 from spice_cli.data.side import Sizes, choose_side
-from spice_cli.errors import InvalidError
+from spice_cli.errors import InvalidError, MissingError
+from spice_cli.ops.hardware import cores
 
 T = TypeVar("T")
 Room = Callable[[tuple[int, ...]], np.ndarray]
 """Makes the uint8 array of a shape that decoded images are written to."""
 Item = tuple[str, bytes | Path | None]
 """What to call an image, and where it is: its file, its bytes, or nowhere."""
+READING = "reading"
+"""What is said begins with it where images are decoded, not taken from where they lie decoded."""
 CHUNK, SHOWN = 64, 5
+AHEAD = 2**27
+"""Bytes of encoded images that are held for all threads, but for the last of them."""
 MOST_BAD = 0.5
 """Share of a person's own images that may be unreadable before something else must be wrong."""
-
-ITS_OWN = (None, errno.EINVAL, errno.EOVERFLOW, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
-"""What a damaged or absent file leads to; other numbers say that the system cannot read it now,
-which is no reason to go on without it for ever."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,14 @@ def decode_all(
 
     `items` is called twice where the size must be found first. No more than a few hundred encoded
     or decoded images are held beside the result, which lies in what `room` makes. What `journal`
-    says of that is not decoded again. Errors as in `judge`; UsageError where `split` has nothing to
-    test on; InvalidError for a file that the system does not give, unless `spec.skip_bad`.
+    says of that is not decoded again. Errors as in `judge`; MissingError where there are none;
+    UsageError where `split` has nothing to test on; InvalidError for a file that the system does
+    not give, unless `spec.skip_bad`.
     """
     require_test(spec, total - train)
-    say(f"reading {total:,} images from `{spec.name}`")
+    if not total:
+        raise MissingError(f"`{spec.name}` holds no images", hint="check what is in it")
+    say(f"{READING} {total:,} images from `{spec.name}`")
     side = spec.size or choose_side(*_sizes(items, train, spec), spec, say)
     try:
         images = room((total, 3, side, side))
@@ -148,38 +152,32 @@ def _each(
     items: Iterable[Item], function: Callable[[bytes | Path], T], *, skip: bool
 ) -> Iterator[tuple[str, T | None]]:
     stream = iter(items)
-    workers = max(1, torch.get_num_threads())
+    workers = cores()
     with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        while group := list(islice(stream, CHUNK * workers)):
-            chunks = [group[start : start + CHUNK] for start in range(0, len(group), CHUNK)]
-            for results in pool.map(partial(_chunk, function, skip), chunks):
+        while chunks := _taken(stream, workers):
+            parts = pool.map(partial(_chunk, function, skip), chunks)
+            del chunks
+            for results in parts:
                 yield from results
+            del parts
+
+
+def _taken(stream: Iterator[Item], workers: int) -> list[list[Item]]:
+    """Take a chunk for each worker, smaller ones where they come to `AHEAD` bytes before."""
+    group: list[Item] = []
+    held = 0
+    for name, source in islice(stream, CHUNK * workers):
+        group.append((name, source))
+        held += len(source) if isinstance(source, bytes) else 0
+        if held >= AHEAD:
+            break
+    size = -(-len(group) // workers) if held >= AHEAD else CHUNK
+    return [group[start : start + size] for start in range(0, len(group), size)]
 
 
 def _chunk(
     function: Callable[[bytes | Path], T], skip: bool, items: list[Item]
 ) -> list[tuple[str, T | None]]:
-    return [(name, _attempt(function, source, skip)) for name, source in items]
-
-
-def _attempt(
-    function: Callable[[bytes | Path], T], source: bytes | Path | None, skip: bool
-) -> T | None:
-    try:
-        return None if source is None else function(source)
-    except Exception as error:  # Pillow's decoders raise nearly anything on a corrupt file
-        if not skip and isinstance(source, Path) and (reason := _refusal(error)):
-            raise InvalidError(
-                f"`{source}` cannot be read: {reason}",
-                hint="repeat the command when it can, or leave it out with `--skip-bad`",
-            ) from error
-        return None
-
-
-def _refusal(error: Exception) -> str:
-    """Say why the system did not give a file; nothing where its own contents are the reason."""
-    if not isinstance(error, OSError) or error.errno in ITS_OWN:
-        return ""
-    return (error.strerror or "the system refuses").lower()
+    return [(name, attempt(function, source, skip)) for name, source in items]

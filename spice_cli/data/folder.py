@@ -8,7 +8,7 @@ from torch import Tensor
 from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import decode_once
-from spice_cli.data.walk import SUFFIXES, told, walk
+from spice_cli.data.walk import SUFFIXES, told, tops, walk
 from spice_cli.errors import MissingError
 
 
@@ -53,6 +53,13 @@ def folder(spec: DataSpec, say: Say) -> Dataset:
         mark=decoded.mark,
         read_labels=read_labels,
     )
+
+
+def unlabelled(root: Path) -> bool:
+    """Tell whether `folder` would find images and no classes, by the names of directories alone."""
+    found = [tops(split, root.resolve()) for split in _splits(root.resolve())]
+    names = {name for some in found if None not in some for name in some}
+    return all(found) and len(names) < 2
 
 
 def _splits(root: Path) -> list[Path]:

@@ -8,6 +8,7 @@ pixels wide unless `--size` says otherwise.
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -69,7 +70,8 @@ def imagenet(spec: DataSpec, say: Say) -> Dataset:
     if len(classes) != CLASSES:
         raise InvalidError(
             f"`{root / 'train'}` has {len(classes):,} class folders, and ImageNet has {CLASSES:,}",
-            hint=f"other sets of classes are read as any directory is: `spice run {root}`",
+            hint=f"other sets of classes are read as any directory is: `spice run "
+            f"{shlex.quote(str(root))}`",
         )
     return _subset(classes, spec, say)
 

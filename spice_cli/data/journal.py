@@ -12,6 +12,8 @@ import numpy as np
 BETWEEN = 2**26
 """Bytes of pixels that are decoded between two entries: the most that is lost."""
 
+Flush = Callable[[int, int], None]
+
 
 @dataclass
 class Journal:
@@ -27,8 +29,8 @@ class Journal:
     """Encoded images that were read."""
     bad: list[tuple[int, str]] = field(default_factory=list)
     """Which of them could not be, and what they are called."""
-    flush: Callable[[int, int], None] = lambda start, end: None
-    """Brings the bytes of the images from one to another to the disk."""
+    flush: Flush | None = None
+    """Brings the bytes of the images from one to another to the disk; None: they are on none."""
 
     @property
     def kept(self) -> int:
@@ -72,7 +74,8 @@ class Journal:
             "sha256": _hash(images[before : self.kept]),
         }
         try:
-            self.flush(before * images[0].nbytes, self.kept * images[0].nbytes)
+            if self.flush is not None:
+                self.flush(before * images[0].nbytes, self.kept * images[0].nbytes)
             with self.file.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(entry) + "\n")
                 stream.flush()

@@ -28,7 +28,7 @@ def load(spec: DataSpec, say: Say) -> Dataset:
     `say` gets what a person should know. Raises UsageError, MissingError or InvalidError, whatever
     the files hold.
     """
-    kind = None if spec.name in catalog.DATASETS else _kind(Path(spec.name))
+    kind = None if spec.name in catalog.DATASETS else kind_of(Path(spec.name))
     if spec.test and kind != "parquet":
         raise UsageError(
             f"`{spec.name}` does not consist of Parquet files, to which `--test` is limited",
@@ -54,7 +54,7 @@ def resolve(name: str) -> str:
     """Return what `DataSpec.name` should be: a catalogue name as it is, a path made absolute.
 
     Raises UsageError for a name that is neither and for a path that cannot be data, MissingError
-    for a path that does not exist.
+    for a path that does not exist, InvalidError for one that is not UTF-8.
     """
     if name in catalog.DATASETS:
         return name
@@ -63,8 +63,8 @@ def resolve(name: str) -> str:
         "/" in name or name.startswith(("~", ".")) or path.suffix in (".parquet", ".npz", ".tar")
     )
     if name and (written or _exists(path)):
-        _kind(path)
-        return str(path.resolve())
+        kind_of(path)
+        return _spoken(path.resolve())
     close = get_close_matches(name.lower(), catalog.DATASETS, n=1)
     names = ", ".join(f"`{known}`" for known in catalog.DATASETS)
     raise UsageError(
@@ -73,7 +73,7 @@ def resolve(name: str) -> str:
     )
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """Return the key of `SOURCES` for an existing path."""
     if not _exists(path):
         raise MissingError(f"`{path}` does not exist", hint="check it with `ls`")
@@ -91,6 +91,16 @@ def _kind(path: Path) -> str:
             hint="give a directory of images, a `.parquet`, `.npz` or uncompressed `.tar` file",
         )
     return kind
+
+
+def _spoken(path: Path) -> str:
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError:
+        raise InvalidError(
+            f"the name of `{path}` is not UTF-8, and a run could not say what it is about",
+            hint="rename it, or copy it to another place",
+        ) from None
 
 
 def _expand(name: str) -> Path:

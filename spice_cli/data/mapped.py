@@ -36,13 +36,13 @@ class Mapped:
         """Map what lies there.
 
         Raises:
-            ValueError: `folder` does not hold `size` bytes in shards, or holds other things.
+            ValueError: `folder` does not hold `size` bytes in shards, whatever else lies there.
             OSError: it cannot be read, or not be written where `write` asks for it.
         """
         self.folder, self.size, self.write = folder, size, write
         lengths = _lengths(size)
         files = [folder / _name(number) for number in range(len(lengths))]
-        if sorted(folder.iterdir()) != files:
+        if sorted(file for file in folder.iterdir() if file.name.isdigit()) != files:
             raise ValueError(f"{folder} does not hold {len(files)} shards")
         self.files = files
         self._memory = _side_by_side(files, lengths, write=write)
@@ -64,9 +64,10 @@ def create(folder: Path, size: int) -> Mapped:
     """Make a directory of shards with room for `size` bytes, in place of what is there.
 
     The room on the disk is taken now: a page that found none later would end the process (SIGBUS).
+    Where the system or its disk cannot do that (macOS, some network file systems) it is not.
 
     Raises:
-        OSError: there is no such room, or it cannot be written.
+        OSError: there is no such room, or it cannot be written or mapped. Then nothing is left.
     """
     remove(folder)
     folder.mkdir(parents=True)
@@ -74,14 +75,15 @@ def create(folder: Path, size: int) -> Mapped:
         for number, length in enumerate(_lengths(size)):
             with (folder / _name(number)).open("xb") as file:
                 _reserve(file.fileno(), length)
-    except OSError:
-        remove(folder)
+        return Mapped(folder, size, write=True)
+    except BaseException:
+        with suppress(OSError):
+            remove(folder)
         raise
-    return Mapped(folder, size, write=True)
 
 
 def _reserve(number: int, length: int) -> None:
-    """Give a file its length, once there is room for it."""
+    """Give a file its length, once there is room for it, where the system can reserve any."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(number, 0, length)

@@ -92,7 +92,7 @@ def _images(array: np.ndarray, name: str) -> Tensor:
     wrong = InvalidError(
         f"array `{name}` has shape {array.shape} and dtype {array.dtype}, not (n, h, w), "
         "(n, h, w, c) or (n, c, h, w) of uint8 or of floats from 0 to 1",
-        hint=f"look at it with `numpy.load(file)['{name}']`",
+        hint=f"look at it with `numpy.load(file)[{name!r}]`",
     )
     if array.ndim == 3:
         array = array[..., None]

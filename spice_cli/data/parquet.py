@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +11,17 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from spice_cli.config.data import DataSpec
-from spice_cli.data.columns import Columns, find_columns
+from spice_cli.data.columns import Columns, find_columns, label_values
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import keep_decoded
 from spice_cli.data.encoded import Item
+from spice_cli.data.pages import Page, heaviest, pages
 from spice_cli.data.shards import find_shards
+from spice_cli.data.unpacked import ROOMY, cell, most_unpacked
 from spice_cli.errors import InvalidError
 
-BATCH = 256
+BATCH, BUFFER = 256, 2**20
+"""Rows that are read at once where they are small; bytes of the file."""
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
 T = TypeVar("T")
 
@@ -64,9 +67,18 @@ def parquet(spec: DataSpec, say: Say) -> Dataset:
     )
 
 
+def classes_in(spec: DataSpec) -> int | None:
+    """Return how many classes the schemas declare; errors as in `parquet`."""
+    train, test = find_shards(Path(spec.name), spec.test, lambda _: None)
+    found = (
+        _open(file, lambda f, r: find_columns(r.schema_arrow, f.name)) for file in train + test
+    )
+    return next((columns.classes for columns in found if columns.classes), None)
+
+
 def _open(file: Path, function: Callable[[Path, pq.ParquetFile], T]) -> T:
     try:
-        with pq.ParquetFile(file) as reader:
+        with pq.ParquetFile(file, buffer_size=BUFFER) as reader:
             return function(file, reader)
     except UNREADABLE as error:
         raise _corrupt(file, error) from error
@@ -75,13 +87,13 @@ def _open(file: Path, function: Callable[[Path, pq.ParquetFile], T]) -> T:
 def _items(file: Path, column: str, rows: int) -> Iterator[Item]:
     row = 0
     try:
-        with pq.ParquetFile(file) as reader:
-            for batch in reader.iter_batches(BATCH, columns=[column]):
+        with pq.ParquetFile(file, buffer_size=BUFFER) as reader:
+            for batch in _batches(file, reader, column):
                 values = batch.column(0)
                 if pa.types.is_struct(values.type):
                     values = pc.struct_field(values, "bytes")
-                for value in values.to_pylist()[: rows - row]:
-                    yield f"{file.name} row {row}", value
+                for at in range(min(len(values), rows - row)):
+                    yield f"{file.name} row {row}", cell(values, at)
                     row += 1
         if row != rows:
             raise ValueError(f"it declares {rows} rows and holds {row}")
@@ -89,18 +101,50 @@ def _items(file: Path, column: str, rows: int) -> Iterator[Item]:
         raise _corrupt(file, error) from error
 
 
+def _batches(file: Path, reader: pq.ParquetFile, column: str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a column, as many at once as take no more than `ROOMY` bytes."""
+    with file.open("rb") as opened:
+        for group in range(reader.metadata.num_row_groups):
+            few, found = BATCH, _pages(file, opened, reader, group, column)
+            while few > 1 and heaviest(found, few) > ROOMY:
+                few //= 2
+            yield from reader.iter_batches(few, row_groups=[group], columns=[column])
+
+
+def _pages(
+    file: Path, opened: BinaryIO, reader: pq.ParquetFile, group: int, column: str
+) -> list[Page]:
+    """Return the pages of a column in a row group; ValueError where one would unpack too far."""
+    told = reader.metadata.row_group(group)
+    found: list[Page] = []
+    for index in range(told.num_columns):
+        chunk = told.column(index)
+        if chunk.path_in_schema == column:
+            first, start = chunk.data_page_offset, chunk.dictionary_page_offset
+            begins = start if start is not None and 0 < start < first else first
+            found += pages(opened, begins, chunk.num_values, most_unpacked(file))
+    return found
+
+
 def _labels(file: Path, columns: Columns, rows: int) -> np.ndarray:
-    if columns.label is None:
+    name = columns.label
+    if name is None:
         return np.full(rows, -1)
-    table = _open(file, lambda _, reader: reader.read(columns=[columns.label]))
-    values = table.column(0)
+
+    def read(_: Path, reader: pq.ParquetFile) -> pa.ChunkedArray:
+        with file.open("rb") as opened:
+            for group in range(reader.metadata.num_row_groups):
+                _pages(file, opened, reader, group, name)
+        return reader.read(columns=[name]).column(0)
+
+    values = _open(file, read)
     if len(values) != rows:
         raise _corrupt(file, ValueError(f"it declares {rows} rows and holds {len(values)}"))
-    if not pa.types.is_integer(values.type):
-        raise InvalidError(f"labels in `{columns.label}` of `{file.name}` are {values.type}")
-    return np.asarray(values.fill_null(-1).to_numpy())
+    return label_values(values, name, file.name)
 
 
 def _corrupt(file: Path, error: Exception) -> InvalidError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InvalidError(f"`{file}` is not a readable Parquet file: {reason}")
+    return InvalidError(
+        f"`{file}` is not a readable Parquet file: {reason}", hint="write it again, or get it again"
+    )

@@ -3,6 +3,7 @@
 https://github.com/webdataset/webdataset#the-webdataset-format
 """
 
+import shlex
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels
+from spice_cli.data.decode import LARGEST
 from spice_cli.data.decoded import keep_decoded
 from spice_cli.data.encoded import Item
 from spice_cli.data.links import own_files
@@ -21,8 +23,6 @@ from spice_cli.data.walk import SUFFIXES
 from spice_cli.errors import InvalidError, MissingError
 
 LABEL, DIGITS = ".cls", 16
-LARGEST = 2**28
-"""Bytes of an encoded image that are read at most."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def _members(file: Path, say: Say) -> list[Member]:
                     images.append((info.name, info))
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise InvalidError(
-            f"`{file}` is not a readable tar: {error}", hint=f"look at it with `tar tf {file}`"
+            f"`{file}` is not a readable tar: {error}",
+            hint=f"look at it with `tar tf {shlex.quote(str(file))}`",
         ) from error
     if left:
         say(f"left out of `{file}`: {left:,} that are hidden, links, or named out of it")

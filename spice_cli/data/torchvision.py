@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
+from pickle import UnpicklingError
 from tarfile import TarError
 from typing import Any
 
@@ -14,13 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from torchvision import datasets
+from torchvision.datasets import cifar
 
 from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say
 from spice_cli.data.names import CIFAR10, CIFAR100, CIFAR100_20, STL10
+from spice_cli.data.plain_pickle import plain_pickles
 from spice_cli.data.root import root_of
 from spice_cli.data.side import fit_all
-from spice_cli.errors import MissingError
+from spice_cli.errors import InvalidError, MissingError
 
 SECONDS = 20.0
 """How long a server may be silent."""
@@ -104,6 +107,17 @@ def _images(part: Any) -> Tensor:
 def _fetch(kind: str, part: str, root: Path, spec: DataSpec, say: Say) -> Any:
     make = getattr(datasets, kind)
     choice = {"split": part} if kind == "STL10" else {"train": part == "train"}
+    try:
+        with plain_pickles(cifar):
+            return _made(make, root, choice, spec, say)
+    except UnpicklingError as error:
+        raise InvalidError(
+            f"the batches of `{spec.name}` in `{root}` are not what they should be: {error}",
+            hint=f"remove them, and put `{make.filename}` from `{make.url}` there",
+        ) from error
+
+
+def _made(make: Any, root: Path, choice: dict[str, Any], spec: DataSpec, say: Say) -> Any:
     try:
         return make(str(root), **choice, download=False)
     except RuntimeError:

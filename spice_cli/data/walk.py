@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from spice_cli.data.links import bounds, inside
@@ -42,23 +43,30 @@ def images_below(split: Path, root: Path, left: Counter[str]) -> Iterator[Path]:
     root, within = bounds(root), [iter(_entries(split))]
     while within:
         for entry in within[-1]:
-            if entry.name.startswith("."):
-                left["hidden"] += 1
-            elif _is(entry.is_dir):
-                if not entry.is_symlink():
-                    within.append(iter(_entries(entry.path)))
-                    break
-                left["links"] += 1
-            elif (ending := _ending(entry.name)) not in SUFFIXES:
-                left[ending or "no ending"] += 1
-            elif entry.is_symlink() and not inside(Path(entry.path), root):
-                left["links"] += 1
-            elif not _is(entry.is_file):
-                left["no regular file"] += 1
+            if _is_folder(entry):
+                within.append(iter(_entries(entry.path)))
+                break
+            if other := _other(entry, root):
+                left[other] += 1
             else:
                 yield Path(entry.path)
         else:
             within.pop()
+
+
+def tops(split: Path, root: Path) -> set[str | None]:
+    """Name the directories in `split` with images below them; None where images lie in no such one.
+
+    Only looks until it has found an image in each. Errors as in `images_below`.
+    """
+    found, root = set[str | None](), bounds(root)
+    for entry in _entries(split):
+        if _is_folder(entry):
+            below = images_below(Path(entry.path), root, Counter())
+            found |= {entry.name for _ in islice(below, 1)}
+        elif not _other(entry, root):
+            found.add(None)
+    return found
 
 
 def told(left: Counter[str]) -> str:
@@ -80,6 +88,23 @@ def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise InvalidError(f"`{error.filename}` cannot be read: {error.strerror}") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and _is(entry.is_dir) and not entry.is_symlink()
+
+
+def _other(entry: os.DirEntry[str], root: Path) -> str:
+    """Say what an entry that is no folder is instead of an image; nothing of an image."""
+    if entry.name.startswith("."):
+        return "hidden"
+    if _is(entry.is_dir):
+        return "links"
+    if (ending := _ending(entry.name)) not in SUFFIXES:
+        return ending or "no ending"
+    if entry.is_symlink() and not inside(Path(entry.path), root):
+        return "links"
+    return "" if _is(entry.is_file) else "no regular file"
 
 
 def _is(kind: Callable[[], bool]) -> bool:

@@ -61,7 +61,7 @@ class GaussianMixture:
     @staticmethod
     def wants(own: MixtureConfig, facts: Facts) -> Wants:
         """Ask for the embeddings alone."""
-        return Wants(own, {"heads": 1, "epochs": own.restarts}, views=False, rows=True)
+        return Wants(own, {"heads": 1, "epochs": own.restarts}, views=False, passes=True)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance

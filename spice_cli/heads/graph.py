@@ -95,7 +95,7 @@ class GraphKMeans:
         """Ask for the embeddings alone, and for fewer neighbours than there are images."""
         fitting = min(own.neighbors, facts.images - 1)
         update = own.model_copy(update={"neighbors": fitting})
-        return Wants(update, {"heads": 1, "epochs": 1}, views=False, rows=True)
+        return Wants(update, {"heads": 1, "epochs": 1}, views=False, passes=True)
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance

@@ -81,7 +81,7 @@ class SphericalKMeans:
                 hint=f"--clusters {found}",
             )
         shared: dict[str, JsonValue] = {"heads": 1, "epochs": 1}
-        return Wants(own, shared, views=False, left=name is not None, rows=name != "probs")
+        return Wants(own, shared, views=False, left=name is not None, passes=name != "probs")
 
     def epoch(
         self, number: int, generator: torch.Generator, advance: Advance

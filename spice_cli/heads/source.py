@@ -127,7 +127,7 @@ class Wants:
     """Whether it takes `Source.spaces`."""
     dealt: bool = False
     """Whether its heads do not depend on one another, and it heeds `Source.deal`."""
-    rows: bool = False
+    passes: bool = False
     """Whether its work is one pass over all rows after another, and it heeds `Source.stretch`."""
 
 

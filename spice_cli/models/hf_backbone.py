@@ -1,6 +1,7 @@
 """Image towers of the Hugging Face hub: CLIP, SigLIP, DINO and plain ViT, by transformers."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ class HuggingFace:
     def locate(self, say: Callable[[str], None]) -> Path:
         """Find its weights on the hub, or in the hub's cache, and what describes it beside them."""
         hint = (
-            f"--backbone hf/{self.name} --weights FOLDER/model.safetensors, with `{CONFIG}` and "
-            f"`{PROCESSOR}` beside it"
+            f"--backbone hf/{shlex.quote(self.name)} --weights FOLDER/model.safetensors, with "
+            f"`{CONFIG}` and `{PROCESSOR}` beside it"
         )
         for name in (CONFIG, PROCESSOR):
             hub_file(self.name, name, hint, say)

@@ -3,6 +3,7 @@
 https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +53,7 @@ class Photos:
         if own:
             raise UsageError(
                 "`photos` brings its own weights, which `--weights` would replace",
-                hint=f"--backbone timm/{NETWORK} --weights {file}",
+                hint=f"--backbone timm/{NETWORK} --weights {shlex.quote(str(file))}",
             )
         known = Timm(NETWORK).facts(file, own=False)
         return known.model_copy(update={"title": "EfficientNet-Lite0", "trained": IMAGENET})

@@ -8,6 +8,7 @@ accuracy on CIFAR-10.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SplitBatchNorm2d(nn.BatchNorm2d):
@@ -69,10 +70,15 @@ def _at_once(
 
 
 def split_batch_norm(module: nn.Module, splits: int) -> None:
-    """Put a `SplitBatchNorm2d` in the place of every `BatchNorm2d` inside `module`."""
+    """Put a `SplitBatchNorm2d` in the place of every `BatchNorm2d` inside `module`.
+
+    Raises ValueError for batch norms of other kinds, of which it is not known what else they do.
+    """
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
             setattr(module, name, _split(child, splits))
+        elif isinstance(child, _BatchNorm):
+            raise ValueError(f"a `{type(child).__name__}` cannot be split")
         else:
             split_batch_norm(child, splits)
 

@@ -1,5 +1,6 @@
 """Networks of timm: https://github.com/huggingface/pytorch-image-models."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -36,7 +37,7 @@ class Timm:
 
     def locate(self, say: Callable[[str], None]) -> Path:
         """Find its weights on the hub, or in the hub's cache."""
-        hint = f"--backbone timm/{self.name} --weights FILE.safetensors"
+        hint = f"--backbone {shlex.quote(f'timm/{self.name}')} --weights FILE.safetensors"
         if not self.cfg.hf_hub_id:
             raise MissingError(f"there are no weights of `timm/{self.name}` on the hub", hint=hint)
         return hub_file(self.cfg.hf_hub_id, "model.safetensors", hint, say)

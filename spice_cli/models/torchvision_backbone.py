@@ -1,6 +1,7 @@
 """Convolutional networks of torchvision, without their classifiers."""
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class TorchVision:
             raise MissingError(
                 f"the weights of `torchvision/{self.name}` are not on this machine and cannot be "
                 "fetched",
-                hint=f"--backbone torchvision/{self.name} --weights FILE.pth",
+                hint=f"--backbone torchvision/{shlex.quote(self.name)} --weights FILE.pth",
             ) from None
         return file
 

@@ -24,6 +24,8 @@ def reaching() -> Iterator[None]:
     """Turn what a backend says of a broken connection into a `LostError`."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         first = str(error).strip().splitlines()[0].split(". This is typically")[0]
         raise LostError(re.sub(r"^\[[^\]]*:\d+\]\s*", "", first)) from error

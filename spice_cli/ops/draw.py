@@ -1,9 +1,12 @@
-"""Drawing some of many rows in a time that does not grow with the many."""
+"""Drawing some of many rows."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 MANY, SHARE = 2**20, 100
+CATEGORIES = 2**24
+"""As many as `torch.multinomial` takes."""
 
 
 def draw(n: int, count: int, generator: torch.Generator) -> Tensor:
@@ -17,3 +20,19 @@ def draw(n: int, count: int, generator: torch.Generator) -> Tensor:
     if n > MANY and SHARE * count < n:
         return torch.randint(n, (count,), generator=generator, device=device)
     return torch.randperm(n, generator=generator, device=device)[:count]
+
+
+def weighted(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return `count` of n rows (count,) int64, with replacement, in proportion to weights (n,).
+
+    Of more than torch draws from by itself, each is where its number falls among sums of weights:
+    added up on the CPU, in the same order everywhere, so that all processes draw the same.
+    """
+    if len(weights) <= CATEGORIES:
+        return torch.multinomial(weights, count, replacement=True, generator=generator)
+    device = generator.device
+    sums = torch.from_numpy(np.cumsum(weights.cpu().numpy(), dtype=np.float64))
+    places = torch.rand(count, dtype=torch.float64, generator=generator, device=device).cpu()
+    last = torch.searchsorted(sums, sums[-1:])
+    found = torch.searchsorted(sums, places.mul_(sums[-1]), right=True)
+    return torch.minimum(found, last).to(device)

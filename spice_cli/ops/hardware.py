@@ -1,11 +1,14 @@
 """What the hardware is good at, and how much it holds."""
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 import torch
 
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+OWN, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+"""Where Linux says in which control groups a process is, and what these allow it."""
 
 
 def multiplies_bf16(device: torch.device) -> bool:
@@ -19,17 +22,23 @@ def multiplies_bf16(device: torch.device) -> bool:
 def memory() -> int:
     """Return the bytes of memory that a process may count on.
 
-    The machine's, or less where its container has a limit; `SPICE_MEMORY`, in GiB, says otherwise.
+    The machine's, or less where its container, service or batch job has a limit; `SPICE_MEMORY`, in
+    GiB, says otherwise.
     """
     if (said := _said("SPICE_MEMORY")) is not None:
         return said
     found = [_machine()]
-    for name in LIMITS:
-        try:
-            found.append(int(Path(name).read_text()))
-        except (OSError, ValueError):
-            continue
+    for file in _limits():
+        with suppress(OSError, ValueError):
+            found.append(int(file.read_text()))
     return min(found)
+
+
+def cores() -> int:
+    """Return on how many cores this process may run, whatever its threads are set to."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def free_memory(device: torch.device) -> int:
@@ -49,6 +58,24 @@ def _said(name: str) -> int | None:
         return int(float(os.environ[name]) * 2**30)
     except (KeyError, ValueError):
         return None
+
+
+def _limits() -> Iterator[Path]:
+    """Name the files, of either version of control groups, that may limit this process's memory.
+
+    A limit on any group that holds its own counts too, as the kernel has it.
+    """
+    groups = ["0::/", "0:memory:/"]
+    with suppress(OSError, ValueError):
+        groups += OWN.read_text().splitlines()
+    for group in groups:
+        _, controllers, path = [*group.split(":", 2), "", ""][:3]
+        inside = PurePosixPath(path.lstrip("/"))
+        for level in () if ".." in inside.parts else (inside, *inside.parents):
+            if not controllers:
+                yield CGROUPS / level / "memory.max"
+            elif "memory" in controllers.split(","):
+                yield CGROUPS / "memory" / level / "memory.limit_in_bytes"
 
 
 def _machine() -> int:

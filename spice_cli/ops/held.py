@@ -10,7 +10,6 @@ from spice_cli.ops.approximate import SAMPLE as LOOKED
 from spice_cli.ops.approximate import SEARCHED
 from spice_cli.ops.costs import FLOAT, feature_bytes
 from spice_cli.ops.gmm import BLOCK_BYTES
-from spice_cli.ops.hardware import memory
 from spice_cli.ops.kmeans import SAMPLE, SAMPLE_PER_CLUSTER
 from spice_cli.ops.neighbors import room_for
 from spice_cli.ops.pseudo_labels import SCORES
@@ -53,9 +52,9 @@ KINDS = {
 }
 
 
-def mapped(needed: int) -> int:
-    """Return how much memory so many bytes of mapped files are counted to take."""
-    return needed if 2 * needed <= memory() else memory() // 4
+def mapped(needed: int, memory: int) -> int:
+    """Return how much of so much memory that many bytes of mapped files are counted to take."""
+    return needed if 2 * needed <= memory else memory // 4
 
 
 def embedding(n: int, d: int) -> int:
@@ -64,8 +63,8 @@ def embedding(n: int, d: int) -> int:
 
 
 def labelling(method: str, n: int, d: int, k: int, *, heads: int, views: int) -> int:
-    """Return what `self-label` holds; of a method not known here, what k-means does."""
-    kind = KINDS.get(method, KINDS["kmeans"])
+    """Return what `self-label` holds."""
+    kind = KINDS[method]
     held = feature_bytes(n, d, views) + kind.copies * feature_bytes(n, d, 0)
     held += FLOAT * n * k * kind.tables + (LABELS * heads + 64) * n
     if kind.compared:
@@ -97,5 +96,8 @@ def predicting(n: int, k: int) -> int:
 
 
 def evaluating(n: int, d: int, k: int) -> int:
-    """Return what `evaluate` holds: embeddings, probabilities, labels, and a sample's distances."""
-    return feature_bytes(n, d + k, 0) + 80 * n + FLOAT * 2 * 2**25 + embedding(n, d)
+    """Return what `evaluate` holds, which reads the images too if the data set knows the classes.
+
+    Probabilities, after them embeddings; labels; rows of a sample, and their distances.
+    """
+    return feature_bytes(n, max(d, k), 0) + 96 * n + FLOAT * 2 * 2**25 + embedding(n, d)

@@ -20,6 +20,8 @@ class Stretch:
     """From rows (r, ...) to those of all processes, one after another (world * r, ...)."""
     add: Callable[[list[Tensor]], None] = lambda tensors: None
     """Replaces each tensor by its sum over processes, the same bits in every one."""
+    first: Callable[[list[Tensor]], None] = lambda tensors: None
+    """Replaces each tensor by the first process's."""
 
     def of(self, n: int) -> slice:
         """Return which of n rows are this process's: as many as others', or at the end fewer."""
@@ -41,10 +43,8 @@ class Stretch:
 
     def agree(self, *tensors: Tensor) -> None:
         """Replace each tensor by the first process's, where a device may add up in any order."""
-        if self.rank > 0:
-            for tensor in tensors:
-                tensor.zero_()
-        self.sum(*tensors)
+        if self.world > 1:
+            self.first(list(tensors))
 
 
 WHOLE = Stretch()

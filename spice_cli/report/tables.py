@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from spice_cli.figures import figure
+
 MOST_CELLS, MOST_MIXED, MOST_FILES = 40, 40, 500
 """Classes or clusters that a matrix shows as a table; mixtures and files that a list shows."""
 
@@ -82,7 +84,7 @@ def scores(values: Mapping[str, Mapping[str, float]]) -> str:
     """Return a table of scores by what they are of; nothing where there are none."""
     names = list(dict.fromkeys(name for scored in values.values() for name in scored))
     rows = [
-        [of, *(f"{scored[name]:.4f}" if name in scored else "" for name in names)]
+        [of, *(figure(scored[name]) if name in scored else "" for name in names)]
         for of, scored in values.items()
     ]
     return table(["", *names], rows, caption="Scores") if names else ""

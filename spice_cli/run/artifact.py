@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spice_cli.errors import InvalidError
 from spice_cli.run import files
 from spice_cli.run.manifest import Manifest, Record, Stage
+from spice_cli.run.redo import Redo, log_file, mark_file
 from spice_cli.run.schema import check_specs
 from spice_cli.run.seal import MANIFEST, SPARE
 
@@ -39,9 +40,15 @@ def aside(file: Path) -> Path:
 
 
 def locate(run: Path, record: Record) -> Path:
-    """Find the file of a record: where a writer was killed half-way, the one set aside."""
+    """Find the file of a record: where a writer was killed half-way, the one set aside.
+
+    Raises:
+        InvalidError: one of them is a link, or no regular file.
+    """
     file = run / record.file
     previous = aside(file)
+    for each in (file, previous):
+        files.check_inside(each)
     old = previous.is_file() and files.sha256(previous) == record.sha256
     return previous if old else file
 
@@ -57,8 +64,11 @@ def settle(run: Path, manifest: Manifest) -> None:
             with files.naming(file):
                 previous.replace(file)
         files.remove(aside(file))
+    for stage, record in manifest.stages.items():
+        Redo(run, stage, record).settle()
+    named = (artifact_file, checkpoint_file, mark_file, log_file)
     written = [run / f"{stage}.jsonl" for stage in Stage]
-    written += [name(run, stage) for stage in Stage for name in (artifact_file, checkpoint_file)]
+    written += [name(run, stage) for stage in Stage for name in named]
     for file in (run / MANIFEST, run / SPARE, *written):
         files.remove(files.partial(file))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from spice_cli.errors import InvalidError, MissingError
+from spice_cli.json_text import parse_json
 from spice_cli.run import files, tensors
 from spice_cli.run.artifact import checkpoint_file, rows_folder
 from spice_cli.run.manifest import Stage
@@ -48,7 +49,7 @@ class Checkpoint:
         self.other = False
         try:
             loaded = tensors.load(self.path)
-            head = json.loads(loaded.metadata["checkpoint"])
+            head = parse_json(loaded.metadata["checkpoint"], f"`{self.path}`")
             if head["sha256"] != _digest(loaded.tensors, head["key"], head["meta"]):
                 raise InvalidError("changed")
         except MissingError:

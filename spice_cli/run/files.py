@@ -5,15 +5,19 @@ import hashlib
 import os
 import shlex
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spice_cli.errors import InvalidError
 
-OWN = (".json", ".jsonl", ".safetensors", ".spare", ".previous", ".partial", ".lock", ".rows")
+OWN = (
+    ".json", ".jsonl", ".safetensors", ".spare", ".previous", ".partial", ".lock", ".rows", ".redo",
+)  # fmt: skip
 """What the names of the files end in that a run reads again or adds to."""
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What is answered where there is no more room."""
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def naming(path: Path, verb: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in _FULL
+        full = error.errno in FULL
         hint = "make room, then repeat the command: finished stages are kept" if full else ""
         reason = (error.strerror or type(error).__name__).lower()
         if error.errno == errno.ENOSPC:
@@ -66,23 +70,35 @@ def check_own(run: Path) -> None:
     """
     try:
         with os.scandir(run) as entries:
-            kept = [entry for entry in entries if entry.name.endswith(OWN)]
+            kept = [entry.name for entry in entries if entry.name.lower().endswith(OWN)]
     except OSError:  # who opens a file there says it
         return
-    for entry in kept:
-        if not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False):
-            file = run / entry.name
-            what = "a link" if entry.is_symlink() else "no regular file"
-            raise InvalidError(
-                f"`{file}` is {what}: what a run reads and writes lies in it",
-                hint=f"put it aside: mv {quoted(file)} {quoted(file)}.old",
-            )
+    for name in kept:
+        check_inside(run / name)
+
+
+def check_inside(file: Path) -> None:
+    """Refuse a file of a run that is a link, or no regular file; a directory may be there.
+
+    Raises:
+        InvalidError: it is.
+    """
+    try:
+        mode = file.lstat().st_mode
+    except OSError:  # who opens it says it
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        what = "a link" if stat.S_ISLNK(mode) else "no regular file"
+        raise InvalidError(
+            f"`{file}` is {what}: what a run reads and writes lies in it",
+            hint=f"put it aside: mv {quoted(file)} {quoted(file)}.old",
+        )
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file, by rename."""
+    """Write a whole text file, by rename; bytes in it that are no text become escapes."""
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def remove(path: Path) -> None:

@@ -1,6 +1,5 @@
 """Reading `run.json`, and saying in one sentence what is wrong with it."""
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,13 +7,16 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from spice_cli.errors import InvalidError, MissingError
-from spice_cli.run.files import check_own, naming
+from spice_cli.json_text import parse_json
+from spice_cli.run.files import check_own, naming, quoted
 from spice_cli.run.manifest import FORMAT, Manifest
 from spice_cli.run.seal import MANIFEST, is_sealed, recovery
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+SHOWN = 5
+"""Runs that are named."""
 _FAULTS = (
     (r"missing", "is missing"),
     (r"extra_forbidden", "is unknown"),
@@ -48,7 +50,7 @@ def load_manifest(run: Path) -> Manifest:
         with naming(path, "read"):
             text = path.read_bytes()
         manifest = Manifest.model_validate_json(text)
-        if not is_sealed(json.loads(text)):
+        if not is_sealed(parse_json(text, f"`{path}`")):
             raise InvalidError(
                 f"`{path}` was changed since it was written (by hand? then take out its `check`)",
                 hint=recovery(run) or "start another run with `--run PATH`",
@@ -59,10 +61,7 @@ def load_manifest(run: Path) -> Manifest:
             raise
         if hint := recovery(run):
             raise InvalidError(f"`{path}` is gone", hint=hint) from None
-        raise MissingError(
-            f"there is no run at `{run}`",
-            hint="pass `--run PATH`, set `SPICE_RUN`, or start one with `spice pretrain digits`",
-        ) from None
+        raise MissingError(f"there is no run at `{run}`", hint=_elsewhere(run)) from None
     except ValidationError as error:
         faults = error.errors(include_url=False)
         if any(_newer(fault) for fault in faults):
@@ -75,6 +74,18 @@ def load_manifest(run: Path) -> Manifest:
             f"`{path}` is not a manifest: {_sentence(faults[0])}{more}",
             hint=recovery(run) or "start another run with `--run PATH`",
         ) from None
+
+
+def _elsewhere(run: Path) -> str:
+    """Name the runs in a directory that is none, the newest first; else say how one is named."""
+    try:
+        found = sorted(run.glob(f"*/{MANIFEST}"), key=lambda file: -file.stat().st_mtime)
+    except OSError:
+        found = []
+    if not found:
+        return "pass `--run PATH`, set `SPICE_RUN`, or start one with `spice pretrain digits`"
+    names = ", ".join(f"--run {quoted(file.parent)}" for file in found[:SHOWN])
+    return f"in it there are runs: {names}{', ...' if found[SHOWN:] else ''}"
 
 
 def _newer(fault: "ErrorDetails") -> bool:
@@ -90,7 +101,5 @@ def _sentence(fault: "ErrorDetails") -> str:
     where = ".".join(str(part) for part in fault["loc"] if part != "[key]")[:80]
     for pattern, sentence in _FAULTS:
         if re.match(pattern, fault["type"]):
-            return (
-                f"`{where}` {sentence.format(**context)}" if where else sentence.format(**context)
-            )
+            return f"{f'`{where}`' if where else 'it'} {sentence.format(**context)}"
     return f"`{where}` is not what it must be"

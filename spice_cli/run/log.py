@@ -1,21 +1,24 @@
 """What a stage said of each epoch: `<stage>.jsonl`, one JSON object a line."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
 from pydantic_core import to_json
 
+from spice_cli.errors import InvalidError
+from spice_cli.json_text import parse_json
 from spice_cli.run import files
 from spice_cli.run.manifest import Stage
+from spice_cli.run.redo import log_file
 
 
 class Log:
     """The log of one stage; every line has an `epoch`."""
 
-    def __init__(self, run_path: Path, stage: Stage) -> None:
-        self.path = run_path / f"{stage}.jsonl"
+    def __init__(self, run_path: Path, stage: Stage, *, again: bool = False) -> None:
+        """Name it; that of a stage computed `again` lies aside until its result is there."""
+        self.path = log_file(run_path, stage) if again else run_path / f"{stage}.jsonl"
 
     def append(self, record: Mapping[str, JsonValue]) -> None:
         """Add a line, flushed; what is not a finite number becomes null."""
@@ -52,6 +55,6 @@ class Unwritten(Log):
 def _epoch(line: bytes) -> float:
     """Read a line's epoch; a line that is torn comes after all."""
     try:
-        return float(json.loads(line)["epoch"]) if line.endswith(b"\n") else float("inf")
-    except (ValueError, KeyError, TypeError):
+        return float(parse_json(line, "a line")["epoch"]) if line.endswith(b"\n") else float("inf")
+    except (InvalidError, ValueError, KeyError, TypeError, OverflowError):
         return float("inf")

@@ -3,7 +3,14 @@
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
 from spice_cli.config.data import DataSpec
 from spice_cli.config.frozen import Frozen
@@ -11,6 +18,15 @@ from spice_cli.config.frozen import Frozen
 FORMAT: Final = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _beside(name: str) -> str:
+    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+        raise ValueError("it is no plain name")
+    return name
+
+
+DirectoryName = Annotated[str, AfterValidator(_beside)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
 
@@ -69,6 +85,13 @@ class Environment(Frozen):
     deterministic: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
+class Family(Frozen):
+    """What a record's `from` holds where the stage was made of the same stage of several runs."""
+
+    members: Annotated[dict[DirectoryName, Sha256], Field(min_length=1)]
+    """The artifact of each, by the name of its run's directory beside this one."""
+
+
 class Record(Frozen):
     """One finished stage: the file it wrote, and what it was made from."""
 
@@ -90,6 +113,21 @@ class Record(Frozen):
     finished: AwareDatetime
     imported: bool = False
     """Whether another program made it; then the parts that only `spice` needs may be missing."""
+
+    @model_validator(mode="after")
+    def _no_runs_elsewhere(self) -> Self:
+        source = self.config.get("from")
+        if isinstance(source, dict) and "members" in source and self.family is None:
+            raise ValueError("`from` names no runs beside it")
+        return self
+
+    @property
+    def family(self) -> Family | None:
+        """Which runs it was made of; none where it was not made of runs."""
+        try:
+            return Family.model_validate(self.config.get("from"))
+        except ValidationError:
+            return None
 
 
 class Recipe(Frozen):
@@ -117,9 +155,11 @@ class Manifest(Frozen):
     """The hash of all the above as it was written (`run/seal.py`); none where it was edited."""
 
     @model_validator(mode="after")
-    def _inputs_come_earlier(self) -> Self:
+    def _stages_are_in_order(self) -> Self:
         order = [str(stage) for stage in Stage]
         for stage, record in self.stages.items():
+            if record.file != f"{stage}.safetensors":
+                raise ValueError(f"`{stage}` is in `{stage}.safetensors`, never in another file")
             for name in record.inputs:
                 if name != "data" and name not in order[: order.index(stage)]:
                     raise ValueError(f"`{name}` cannot be an input of `{stage}`")

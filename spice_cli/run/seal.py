@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spice_cli.errors import InvalidError
+from spice_cli.errors import InvalidError, SpiceError
+from spice_cli.json_text import read_json
 from spice_cli.run.files import quoted, write_text
 
 if TYPE_CHECKING:
@@ -25,17 +26,34 @@ def save_sealed(run: Path, manifest: "Manifest") -> str:
     """
     content = manifest.model_dump(mode="json")
     check = mark(content)
-    sealed = {**content, CHECK: check}
-    text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = text_of({**content, CHECK: check})
     for name in (MANIFEST, SPARE):
         write_text(run / name, text)
     return check
 
 
+def text_of(content: dict[str, object]) -> str:
+    """Spell a manifest as it is written.
+
+    Raises:
+        InvalidError: something in it, as the name of a file can be, is no text.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        start, end = text.rfind('"', 0, error.start) + 1, text.find('"', error.start)
+        raise InvalidError(
+            f"`{text[start:end]}` is not UTF-8, as whatever a run speaks of must be",
+            hint="rename it",
+        ) from None
+    return text
+
+
 def seal_of(run: Path) -> str | None:
     """Return the hash in the manifest there; none where that is gone, damaged or has none."""
-    with suppress(OSError, ValueError, RecursionError):
-        content = json.loads((run / MANIFEST).read_bytes())
+    with suppress(SpiceError):
+        content = read_json(run / MANIFEST)
         if is_sealed(content) and isinstance(check := content.get(CHECK), str):
             return check
     return None
@@ -65,15 +83,16 @@ def mark(content: dict[str, object]) -> str:
 
 def is_sealed(content: object) -> bool:
     """Tell whether a manifest says what was written; one without a hash is believed."""
-    if not isinstance(content, dict):
+    try:
+        return isinstance(content, dict) and content.get(CHECK, seal := mark(content)) == seal
+    except RecursionError:
         return False
-    return CHECK not in content or content[CHECK] == mark(content)
 
 
 def recovery(run: Path) -> str:
     """Spell the command that brings the manifest back; none where the spare is no better."""
     spare = run / SPARE
-    with suppress(OSError, ValueError, RecursionError):
-        if CHECK in (content := json.loads(spare.read_bytes())) and is_sealed(content):
+    with suppress(SpiceError, TypeError):
+        if CHECK in (content := read_json(spare)) and is_sealed(content):
             return f"cp {quoted(spare)} {quoted(run / MANIFEST)}"
     return ""

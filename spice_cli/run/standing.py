@@ -34,6 +34,11 @@ def state(run: Path, manifest: Manifest, stage: Stage, *, verify: bool = False) 
     return "stale" if stale_because(run, manifest, stage) else "done"
 
 
+def begun(run: Path, manifest: Manifest) -> bool:
+    """Tell whether anything rests on what a run is about: a stage, or the checkpoint of one."""
+    return any(state(run, manifest, stage) != "missing" for stage in Stage)
+
+
 def up_to_date(
     run: Path,
     manifest: Manifest,

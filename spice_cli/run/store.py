@@ -17,7 +17,7 @@ from spice_cli.run.load import load_manifest
 from spice_cli.run.lock import LOCK, holding
 from spice_cli.run.manifest import Data, Environment, Manifest, Recipe, Record, Stage
 from spice_cli.run.same import check_same
-from spice_cli.run.seal import MANIFEST, SPARE, check_sole, save_sealed, seal_of
+from spice_cli.run.seal import MANIFEST, SPARE, check_sole, save_sealed, seal_of, text_of
 from spice_cli.run.standing import State
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ class Run:
             InvalidError: the run there is on other images, or they changed since.
         """
         if not any((path / name).exists() for name in (MANIFEST, SPARE)):
+            run = cls(path, Manifest(data=data, recipe=recipe, seed=seed))
+            text_of(run.manifest.model_dump(mode="json"))
             with files.naming(path):
                 path.mkdir(parents=True, exist_ok=True)
-            run = cls(path, Manifest(data=data, recipe=recipe, seed=seed))
             with run.lock():
                 run._save(run.manifest)
         run = cls.open(path)

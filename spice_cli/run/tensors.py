@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spice_cli.errors import InvalidError, MissingError
+from spice_cli.json_text import parse_json
 from spice_cli.run.files import naming
 from spice_cli.run.manifest import TensorSpec
 
@@ -37,7 +38,8 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
-_CHUNK = 1 << 22
+_CHUNK, _MOST = 1 << 22, 1 << 59
+"""Bytes that are moved at once; values that a tensor has at most, were its empty axes not."""
 MAPPED = 1 << 30
 """Bytes from which a tensor is mapped into memory, so that it need not fit."""
 
@@ -107,23 +109,28 @@ def load(path: Path, names: Collection[str] = ()) -> Loaded:
 
     Raises:
         MissingError: there is no such file.
-        InvalidError: it is cut short, not a safetensors file, or of a dtype that is not known.
+        InvalidError: it is cut short, not a safetensors file, or of a dtype or shape that is none.
     """
     with naming(path, "read"), _open(path) as stream:
         try:
-            with safe_open(path, framework="pt"):
+            with safe_open(_spoken(path, stream), framework="pt"):
                 pass
         except (SafetensorError, OSError, ValueError) as error:
             raise InvalidError(f"`{path}` is cut short or not a safetensors file") from error
         prefix = stream.read(8)
         text = stream.read(struct.unpack("<Q", prefix)[0])
         digest = hashlib.sha256(prefix + text)
-        head = json.loads(text)
+        head = parse_json(text, f"the header of `{path}`")
         metadata = head.pop("__metadata__", None) or {}
         tensors, specs = {}, {}
         for name, entry in sorted(head.items(), key=lambda item: item[1]["data_offsets"]):
             if (dtype := DTYPES.get(entry["dtype"])) is None:
                 raise InvalidError(f"tensor `{name}` in `{path}` is of unknown dtype")
+            if math.prod(max(size, 1) for size in entry["shape"]) > _MOST:
+                raise InvalidError(
+                    f"tensor `{name}` in `{path}` has a shape that no tensor can have",
+                    hint="write it again as it should be",
+                )
             specs[name] = TensorSpec(shape=tuple(entry["shape"]), dtype=_name(dtype))
             start, end = entry["data_offsets"]
             if names and name not in names:
@@ -139,6 +146,14 @@ def load(path: Path, names: Collection[str] = ()) -> Loaded:
                     raise InvalidError(f"`{path}` is cut short")
                 digest.update(chunk)
     return Loaded(tensors, specs, metadata, digest.hexdigest())
+
+
+def _spoken(path: Path, stream: BufferedReader) -> str:
+    """Name an open file in text, for a library that takes no other names."""
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError:
+        return f"/dev/fd/{stream.fileno()}"
 
 
 def _open(path: Path) -> BufferedReader:

@@ -5,12 +5,20 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+MOST = 12
+"""Names that are listed."""
+
 
 def close(name: str, names: Iterable[str]) -> str:
     """Suggest what was meant, or list what there is."""
     names = list(names)
     found = difflib.get_close_matches(name, names, n=1)
-    return f", did you mean `{found[0]}`?" if found else f"; there are {', '.join(names)}"
+    if found:
+        return f", did you mean `{found[0]}`?"
+    if len(names) <= MOST:
+        return f"; there are {', '.join(names)}"
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
+    return f"; nearest is `{nearest}` of {len(names)} (docs/methods.md lists them)"
 
 
 def faults_in(error: ValidationError, section: str, known: Iterable[str]) -> list[str]:

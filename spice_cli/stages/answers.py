@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from spice_cli.config.frozen import Frozen
 from spice_cli.errors import InvalidError, MissingError
+from spice_cli.json_text import parse_json
 from spice_cli.run.curation import Id
 from spice_cli.run.files import naming, quoted
 from spice_cli.run.manifest import Sha256
@@ -112,12 +113,12 @@ def read_given(file: Path) -> list[dict[str, Any]]:
         with naming(file, "read"):
             text = file.read_text(encoding="utf-8-sig")
         if file.suffix.lower() in (".jsonl", ".ndjson"):
-            return [_row(json.loads(line), n) for n, line in _lines(text)]
+            return [_row(parse_json(line, f"line {n}"), n) for n, line in _lines(text)]
         rows = csv.DictReader(io.StringIO(text, newline=""))
         if not {"path", "cluster"} <= set(rows.fieldnames or ()):
             raise ValueError("its first line must name the columns `path` and `cluster`")
         return [_row(each, n) for n, each in enumerate(rows, 2)]
-    except (ValueError, csv.Error, RecursionError) as error:
+    except (ValueError, csv.Error, InvalidError) as error:
         raise InvalidError(
             f"`{file}` holds no answers: {error}", hint="a CSV of the columns path,cluster"
         ) from None

@@ -9,15 +9,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from spice_cli.data.named import text
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run.files import sha256
 from spice_cli.run.manifest import Data
+
+UNREADABLE = (SafetensorError, ValueError, OSError, EOFError)
+"""What the libraries raise on files that are damaged."""
+IMPOSSIBLE = (OverflowError, TypeError, RuntimeError, MemoryError)
+"""What they raise on shapes that cannot be."""
 
 
 def read(file: Path) -> dict[str, Tensor]:
     """Read a `.safetensors` file, or the one array of an `.npy` file under the name ``""``."""
     if not file.is_file():
         raise MissingError(f"there is no file `{file}`")
+    if file.suffix.lower() == ".npz":
+        raise InvalidError(
+            f"`{file}` is an archive: `--from` takes `.npy` and `.safetensors`, not `.npz`",
+            hint="numpy.save('embeddings.npy', numpy.load('FILE.npz')['NAME'])",
+        )
     try:
         if file.suffix == ".npy":
             array = np.load(file, allow_pickle=False)
@@ -26,9 +37,9 @@ def read(file: Path) -> dict[str, Tensor]:
             array = array.astype(array.dtype.newbyteorder("="))
             return {"": torch.from_numpy(np.ascontiguousarray(array))}
         return dict(load_file(file))
-    except (SafetensorError, ValueError, OSError, EOFError) as error:
+    except (*UNREADABLE, *IMPOSSIBLE) as error:
         raise InvalidError(
-            f"`{file}` cannot be read: {str(error).splitlines()[0]}",
+            f"`{file}` cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}",
             hint="`--from` takes `.safetensors` and `.npy`",
         ) from None
 
@@ -61,7 +72,7 @@ def describe_embeddings(file: Path) -> Data:
     """Return what a manifest records of a run that begins with embeddings."""
     return Data(
         spec=None,
-        name=file.stem,
+        name=text(file.stem),
         train=len(embeddings_of(file)["embeddings"]),
         fingerprint=sha256(file),
     )

@@ -9,8 +9,10 @@ from spice_cli.errors import MissingError, UsageError
 from spice_cli.ops.kmeans import kmeans
 from spice_cli.run.curation import Edit, load_curation
 from spice_cli.run.manifest import Stage
+from spice_cli.run.mend import beginning
+from spice_cli.run.standing import begun
 from spice_cli.run.store import Run
-from spice_cli.stages.edits import count_after, edited, has_splits
+from spice_cli.stages.edits import count_after, edited, has_splits, merged_away
 
 SCORED = (Stage.ASK, Stage.SEMI, Stage.SELF_LABEL, Stage.EMBED)
 """Stages that put every image in a cluster, the best first; `embed` does so by k-means."""
@@ -28,13 +30,19 @@ class Assignments:
     confidence: Tensor
     """(m,) probability; after k-means cosine with the centre, for `select-reliable` consistency."""
     clusters: int
-    """k, clusters that stayed empty included."""
+    """One more than the highest number of a cluster, those that stayed empty included."""
     how: str = ""
     """How images came to their clusters, where the stage did not say."""
     probability: bool = False
     """Whether `confidence` is one."""
     edits: tuple[Edit, ...] = ()
     """What a person merged and split, which `cluster` is after."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """The clusters, those that stayed empty included, and those that merges took not."""
+        gone = merged_away(self.edits)
+        return [cluster for cluster in range(self.clusters) if cluster not in gone]
 
     def only(self, kept: Tensor) -> "Assignments":
         """Return those of the images that are marked (m,)."""
@@ -51,7 +59,16 @@ def newest(run: Run, *, before: Stage | None = None) -> Stage:
     for stage in SCORED[SCORED.index(before) + 1 if before else 0 :]:
         if stage in run.manifest.stages:
             return stage
+    check_begun(run)
     raise MissingError(f"`{run.path}` has nothing to evaluate yet", hint=run.command(Stage.EMBED))
+
+
+def check_begun(run: Run) -> None:
+    """Raise MissingError where no stage of a run was ever begun; `spice run` begins it."""
+    if run.manifest.data.spec is not None and not begun(run.path, run.manifest):
+        raise MissingError(
+            f"`{run.path}` has nothing to evaluate yet", hint=beginning(run.path, run.manifest)
+        )
 
 
 def assignments(

@@ -10,7 +10,7 @@ import torch
 
 from spice_cli.catalog import STAGES, load
 from spice_cli.config.sections import SECTIONS
-from spice_cli.errors import InvalidError, MissingError, SpiceError
+from spice_cli.errors import InvalidError, MissingError, ShortError, SpiceError, caused
 from spice_cli.ops.collective import LostError
 from spice_cli.run.checkpoint import Checkpoint
 from spice_cli.run.log import Unwritten
@@ -68,12 +68,16 @@ def serve(group: Group) -> None:
     except LostError as error:
         time.sleep(GRACE)
         raise MissingError(f"{named(group.rank)} lost another: {error}") from None
-    except SpiceError as error:
-        text = f"{named(group.rank)}: {error}"
+    except (SpiceError, MemoryError, OSError) as error:
+        told = error if isinstance(error, SpiceError) else caused(error)
+        if told is None:
+            raise
+        text = f"{named(group.rank)}: {told}"
         leave(group.store, text)
         time.sleep(GRACE)
-        apart = several_hosts() and isinstance(error, MissingError | InvalidError)
-        raise type(error)(text, hint=SHARED if apart else error.hint) from None
+        apart = several_hosts() and isinstance(told, MissingError | InvalidError)
+        own = isinstance(told, ShortError) or (told is not error and told.hint)
+        raise type(told)(text, hint=SHARED if apart and not own else told.hint) from None
 
 
 def _shared(job: Job) -> bool:  # type: ignore[type-arg]

@@ -1,5 +1,6 @@
 """Building a run's backbone, and getting it back from what `pretrain` left."""
 
+import shlex
 from collections.abc import Mapping
 
 import torch
@@ -24,7 +25,7 @@ def build(name: str, config: Pretrain, size: int) -> Backbone:
         if name != config.backbone:
             raise UsageError(
                 f"`{name}` comes with its weights, not untrained",
-                hint=f"spice embed --backbone {name}",
+                hint=f"spice embed --backbone {shlex.quote(name)}",
             )
         return pretrained(name).build(facts_of(config))
     if name not in BACKBONES:
@@ -49,7 +50,7 @@ def facts_of(config: Pretrain) -> Facts:
     except ValidationError:
         raise InvalidError(
             f"there is no record of how `{config.backbone}` is built",
-            hint=f"spice embed --backbone {config.backbone}",
+            hint=f"spice embed --backbone {shlex.quote(config.backbone)}",
         ) from None
 
 

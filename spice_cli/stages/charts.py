@@ -1,11 +1,11 @@
 """The curves of a report, from what the stages logged."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from spice_cli.errors import InvalidError
+from spice_cli.json_text import parse_json
 from spice_cli.report.curves import Point, chart
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
@@ -67,8 +67,8 @@ def _lines(log: Path) -> list[dict[str, Any]]:
     found = []
     for line in text.splitlines():
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError:
+            value = parse_json(line, f"`{log}`")
+        except InvalidError:
             continue
         if isinstance(value, dict):
             found.append(value)

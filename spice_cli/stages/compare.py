@@ -7,7 +7,6 @@ from pathlib import Path
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run.files import quoted
 from spice_cli.run.manifest import Data, Manifest, Record, Stage
-from spice_cli.run.siblings import family_of
 from spice_cli.run.store import Run
 from spice_cli.stages.assignments import newest
 from spice_cli.stages.evaluate import Choices
@@ -70,7 +69,7 @@ def compare(
             raise InvalidError(
                 f"`{other}` and `{path}` are both about `{data.name}`, but not the same images "
                 f"({_shown(before)}; {_shown(data)})",
-                hint=f"spice compare {path}",
+                hint=f"spice compare {quoted(path)}",
             )
         for stage in stages or [_furthest(runs)]:
             row, found = _row(path, runs, stage, choices, track)
@@ -124,7 +123,7 @@ def _furthest(runs: Sequence[Run]) -> Stage:
 
 
 def _method(record: Record, stage: Stage) -> str:
-    if family := family_of(record):
+    if family := record.family:
         return f"consensus of {len(family.members)}"
     if record.imported:
         return f"{stage} from a file"

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
-from spice_cli.errors import InvalidError
+from spice_cli.errors import InvalidError, ShortError
 from spice_cli.run.manifest import Stage
 from spice_cli.stages.allocator import keep_freed_memory
+from spice_cli.stages.job import setting
 
 
 @contextmanager
@@ -20,6 +21,7 @@ def computing(stage: Stage, device: torch.device, deterministic: bool) -> Iterat
 
     Raises:
         InvalidError: the device has no such algorithm for something that the stage computes.
+        ShortError: there is not enough memory for it.
     """
     if device.type == "cpu":
         keep_freed_memory()
@@ -29,7 +31,14 @@ def computing(stage: Stage, device: torch.device, deterministic: bool) -> Iterat
     torch.use_deterministic_algorithms(deterministic or before)
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise ShortError(
+            f"`{stage}` needs more memory than {device} has",
+            hint=f"smaller batches need less: {setting(stage, batch_size=64)}",
+        ) from None
     except RuntimeError as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise ShortError("there is not enough memory") from None
         if not deterministic or "deterministic" not in str(error):
             raise
         raise InvalidError(

@@ -1,13 +1,13 @@
 """How many clusters a run's features have: estimated once, with its curve, and kept in the run."""
 
-import json
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from spice_cli.config.frozen import Frozen
-from spice_cli.errors import InvalidError
+from spice_cli.errors import InvalidError, SpiceError
+from spice_cli.json_text import read_json
 from spice_cli.ops.count import Curve, candidates, count, steps
 from spice_cli.run import files
 from spice_cli.run.manifest import Sha256, Stage
@@ -85,8 +85,8 @@ def count_clusters(
 def read_counted(run: Run) -> Counted | None:
     """Return the estimate that the run keeps; none where there is none that can be read."""
     try:
-        return Counted.model_validate(json.loads((run.path / FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
+        return Counted.model_validate(read_json(run.path / FILE))
+    except (SpiceError, ValidationError):
         return None
 
 

@@ -53,9 +53,14 @@ def name(run: Run, cluster: int, title: str) -> None:
 def merge(run: Run, clusters: Sequence[int]) -> None:
     """Make one cluster of several; it keeps the first one's number and name."""
     curation, found = _open(run)
-    if len(set(clusters)) < 2:
-        raise UsageError("there must be at least two clusters to merge", hint="spice merge 3 5")
     there(found, clusters)
+    if len(set(clusters)) < 2:
+        cluster = clusters[0]
+        other = next((each for each in found.cluster.tolist() if each != cluster), None)
+        raise UsageError(
+            "there must be at least two clusters to merge",
+            hint="" if other is None else f"spice merge {cluster} {other}",
+        )
     save_curation(run.path, _merged(curation, clusters))
 
 

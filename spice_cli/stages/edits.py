@@ -43,6 +43,15 @@ def columns_after(clusters: int, edits: Sequence[Edit]) -> Tensor:
     return edited(torch.arange(clusters), [e for e in edits if isinstance(e, Merge)], None)
 
 
+def merged_away(edits: Sequence[Edit]) -> set[int]:
+    """Return the clusters that merges took into others."""
+    gone = set[int]()
+    for edit in edits:
+        kept = edit.clusters[:1] if isinstance(edit, Merge) else edit.parts
+        gone = (gone | set(edit.clusters[1:] if isinstance(edit, Merge) else ())) - set(kept)
+    return gone
+
+
 def told(edits: Sequence[Edit]) -> str:
     """Say what was done, as in `after 2 merges and 1 split`; nothing of nothing."""
     splits = sum(isinstance(edit, Split) for edit in edits)

@@ -12,7 +12,7 @@ from spice_cli.ops.contingency import tabulate
 from spice_cli.ops.metrics import Confusion, confusion
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
-from spice_cli.stages.assignments import Assignments, assignments, newest
+from spice_cli.stages.assignments import Assignments, assignments, check_begun, newest
 from spice_cli.stages.edits import told
 from spice_cli.stages.images import images_of
 from spice_cli.stages.oracle import Oracle, consult
@@ -50,6 +50,7 @@ class Evaluation:
     stage: Stage
     protocol: str
     images: int
+    """How many were scored."""
     clusters: int
     scores: dict[str, float]
     notes: list[str]
@@ -66,12 +67,15 @@ class Evaluation:
     labels: str | None = None
     """Hash of the true classes, where they are of a file and not the data set's own."""
     oracle: Oracle | None = None
+    coverage: float = 1.0
+    """The share of the images the stage could have told of that were scored."""
     partial: bool = False
     """Whether embeddings that the run has could not be read."""
 
 
 def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
     """Compare a stage's clusters with the true classes; without any, describe the clusters."""
+    check_begun(run)
     stage = choices.stage or newest(run)
     found = assignments(run, stage, choices.clusters, as_found=choices.as_found)
     labels = truth(run, choices.labels, track.say)
@@ -124,7 +128,8 @@ def evaluate(run: Run, choices: Choices, track: Track) -> Evaluation:
         stage=stage,
         protocol=run.manifest.data.protocol,
         images=len(found.rows),
-        clusters=found.clusters,
+        clusters=len(found.numbers),
+        coverage=len(found.rows) / _eligible(run, stage),
         scores=scores,
         notes=notes + said,
         table=table,
@@ -149,12 +154,19 @@ def has_truth(run: Run, track: Track) -> bool:
     return truth(run, None, track.say) is not None
 
 
+def _eligible(run: Run, stage: Stage) -> int:
+    """Count the images that scores may be of: the protocol's, or those that labels come from."""
+    data = run.manifest.data
+    selecting = stage is Stage.SELECT_RELIABLE
+    return data.train if selecting or data.protocol == "whole" else data.test
+
+
 def _scope(run: Run, stage: Stage, found: Assignments) -> str:
     protocol = run.manifest.data.protocol
     if stage is Stage.SELECT_RELIABLE:
         return f"protocol {protocol}, only the {len(found.rows):,} selected training images"
     where = "train and test together" if protocol == "whole" else "test images alone"
-    images = f"{len(found.rows):,} images, {found.clusters} clusters"
+    images = f"{len(found.rows):,} images, {len(found.numbers)} clusters"
     return f"protocol {protocol} ({where}), {images}"
 
 

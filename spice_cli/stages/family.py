@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from spice_cli.errors import InvalidError, MissingError
+from spice_cli.figures import figure
+from spice_cli.run.files import quoted
 from spice_cli.run.manifest import Manifest, Stage
 from spice_cli.run.seal import MANIFEST
 from spice_cli.run.store import Run
@@ -31,7 +33,7 @@ class Repeated:
 
     def __str__(self) -> str:
         spread = "" if self.deviation is None else f" ± {self.deviation:.4f}"
-        return f"{self.mean:.4f}{spread}"
+        return f"{figure(self.mean)}{spread}"
 
 
 def repeated(found: Sequence[Scored]) -> dict[str, Repeated]:
@@ -98,6 +100,6 @@ def check_alike(runs: Sequence[Run], stage: Stage) -> None:
                 raise InvalidError(
                     f"{what} ran `{each}` with different settings ({', '.join(sorted(keys))}), "
                     "not one family",
-                    hint=f"`spice run ... --seeds {len(runs)} -r {run.path.parent}` brings all up "
-                    "to date",
+                    hint=f"`spice run ... --seeds {len(runs)} -r {quoted(run.path.parent)}` brings "
+                    "all up to date",
                 )

@@ -1,14 +1,16 @@
 """What a run would do, stage by stage, and what it would take, before anything is trained."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from spice_cli.run.store import Run
-from spice_cli.stages.look import Line, Look
-from spice_cli.stages.pending import pending
+from spice_cli.stages.lines import Line
+from spice_cli.stages.look import Look
+from spice_cli.stages.pending import DONE, pending
 from spice_cli.stages.pretrained import Found
 
 GUESS = 10
@@ -27,19 +29,19 @@ def forecast(
     """Return what every stage would take; what is to be done is timed on this machine."""
     states = pending(run, configs, seed)
     if network is not None:
-        states["pretrain"] = "taken from a file"
+        states["pretrain"] = "pretrained"
     look = Look(run, configs, clusters or run.manifest.data.classes or GUESS, device, network)
     lines = []
     for name in configs:
         line = Line(name, states[name])
-        lines.append(look.at(line) if states[name] == "to do" else line)
+        lines.append(line if states[name] in DONE else look.at(line))
     return lines
 
 
-def total(lines: Sequence[Line]) -> tuple[float, float]:
-    """Return the least and the most seconds of all lines."""
-    known = [line.seconds for line in lines if line.seconds]
-    return sum(low for low, _ in known), sum(high for _, high in known)
+def processes() -> tuple[int, int]:
+    """Return how many processes compute together, and how many of them on this host."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return world, int(os.environ.get("LOCAL_WORLD_SIZE", world))
 
 
 def free_disk(path: Path) -> int:

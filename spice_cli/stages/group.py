@@ -9,6 +9,7 @@ negatives, queues, prototypes, losses) is made of the whole batch, in every proc
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,12 +48,7 @@ class Group:
         if self.world == 1:
             return
         for backbone in [each for each in module.modules() if isinstance(each, Backbone)]:
-            try:
-                share_batch_norm(backbone, self.world, self._group_of)
-            except ValueError as error:
-                raise UsageError(
-                    str(error), hint=f"other `--devices`, or `--set splits={self.world}`"
-                ) from None
+            share_batch_norm(backbone, self.world, self._group_of)
             Share(backbone, render, rank=self.rank, world=self.world)
 
     def rows(self, n: int, device: torch.device) -> Tensor | None:
@@ -68,20 +64,22 @@ class Group:
         """The rows of anything that this process goes through, where all hold all rows."""
         if self.world == 1:
             return WHOLE
-        return Stretch(self.rank, self.world, lambda own: gathered(own, self.world), summed)
+        whole = partial(gathered, size=self.world)
+        return Stretch(self.rank, self.world, whole, summed, alike)
 
     def sum(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over processes."""
         if self.world > 1:
             summed([tensor])
 
-    def check_batch(self, batch: int) -> None:
-        """Raise UsageError unless a batch can be dealt out evenly."""
+    def check_batch(self, batch: int, images: int) -> None:
+        """Raise UsageError unless a batch of so many images at most can be dealt out evenly."""
         if batch % self.world:
             fitting = max(self.world, batch // self.world * self.world)
+            fewer = f"--devices {images}" if images > 1 else "leave `--devices` out"
             raise UsageError(
                 f"a batch of {batch} cannot be dealt to {self.world} processes evenly",
-                hint=f"--set batch_size={fitting}",
+                hint=f"--set batch_size={fitting}" if fitting <= images else fewer,
             )
 
     @torch.no_grad()

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spice_cli.errors import UsageError
-from spice_cli.run.files import replacing
+from spice_cli.run.files import quoted, replacing
+from spice_cli.visible import field, json_line
 
 Row = Mapping[str, Any]
 KINDS = {"path": pa.string(), "cluster": pa.int64(), "name": pa.string(), "unusual": pa.bool_()}
@@ -24,12 +24,13 @@ FORMATS = ("tsv", "csv", "jsonl", "parquet")
 def lines(rows: Iterable[Row], columns: Sequence[str], format: str) -> Iterator[str]:
     """Yield `rows` as lines without their ends, `tsv` and `csv` after a line of column names.
 
-    What is None stays empty. In `tsv` tabs, ends of lines and backslashes are escaped with a
-    backslash; `csv` is that of RFC 4180; `jsonl` is one object a line.
+    What is None stays empty. In `tsv` backslashes and control characters, among them tabs and ends
+    of lines, are spelled as `field` does; `csv` is that of RFC 4180, with names as they are;
+    `jsonl` is one object a line, whose control characters are escaped.
     """
     if format == "jsonl":
         for row in rows:
-            yield json.dumps({name: row[name] for name in columns}, ensure_ascii=False)
+            yield json_line({name: row[name] for name in columns})
         return
     join: Callable[[Sequence[str]], str] = _csv if format == "csv" else _tsv
     yield join(columns)
@@ -58,7 +59,7 @@ def format_of(file: Path, asked: str | None) -> str:
     if asked is None and ending not in FORMATS:
         raise UsageError(
             f"`{file}` does not end in one of {', '.join(f'.{each}' for each in FORMATS)}",
-            hint="--format tsv",
+            hint=f"--output {quoted(file.with_suffix('.csv'))}",
         )
     return asked or ending
 
@@ -78,10 +79,7 @@ def _csv(cells: Sequence[str]) -> str:
 
 
 def _tsv(cells: Sequence[str]) -> str:
-    return "\t".join(cell.translate(_ESCAPES) for cell in cells)
-
-
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+    return "\t".join(map(field, cells))
 
 
 def _text(value: Any) -> str:

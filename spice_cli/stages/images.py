@@ -5,8 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spice_cli.catalog import DATASETS
 from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, fingerprint
+from spice_cli.data.encoded import READING
 from spice_cli.data.load import load
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.ops.hardware import free_memory
@@ -58,15 +60,33 @@ def spec_of(run: Run) -> DataSpec:
 
 
 def images_of(run: Run, say: Callable[[str], None]) -> Dataset:
-    """Return the run's data set; other images than it began with are an `InvalidError`."""
-    data = run.manifest.data
-    found, mark = load_once(spec_of(run), say)
+    """Return the run's data set; other images than it began with are an `InvalidError`.
+
+    What was said of its files where the run began is said again only if they are decoded again.
+    """
+    data, spec = run.manifest.data, spec_of(run)
+    found, mark = load_once(spec, say if spec.name in DATASETS else _again(say))
     if mark != data.fingerprint:
         raise InvalidError(
             f"the images of `{data.name}` are not those that `{run.path}` began with",
             hint="start another run: `--run PATH`",
         )
     return found
+
+
+def _again(say: Callable[[str], None]) -> Callable[[str], None]:
+    held: list[str] | None = []
+
+    def told(text: str) -> None:
+        nonlocal held
+        if held is not None and not text.startswith(READING):
+            held.append(text)
+            return
+        for each in (*(held or ()), text):
+            say(each)
+        held = None
+
+    return told
 
 
 def pretraining_images(

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from spice_cli.config.frozen import Frozen
 from spice_cli.config.pretrain import Pretrain
+from spice_cli.data.named import text
 from spice_cli.errors import InvalidError, UsageError
-from spice_cli.run.files import sha256
+from spice_cli.run.files import quoted, sha256
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.arrays import embeddings_of, read
@@ -32,7 +33,7 @@ def adopt(run: Run, stage: Stage, file: Path, config: Frozen, *, seed: int, trac
         adopt_backbone(run, find(file), config, seed=seed, track=track)
         return
     convert = {
-        Stage.EMBED: lambda file, run: embeddings_of(file),
+        Stage.EMBED: _embeddings,
         Stage.SELF_LABEL: _probs,
         Stage.SELECT_RELIABLE: _reliable,
         Stage.SEMI: _probs,
@@ -88,7 +89,7 @@ def _record(
     run.write(
         stage,
         tensors,
-        config={**config, "from": {"name": str(file.resolve()), "sha256": sha256(file)}},
+        config={**config, "from": {"name": text(file.resolve()), "sha256": sha256(file)}},
         asked=asked,
         inputs=run.inputs(),
         seed=seed,
@@ -96,6 +97,19 @@ def _record(
         seconds=0.0,
         imported=True,
     )
+
+
+def _embeddings(file: Path, run: Run) -> dict[str, Tensor]:
+    tensors, data = embeddings_of(file), run.manifest.data
+    rows, images = len(tensors["embeddings"]), data.train + data.test
+    if rows != images:
+        shape = tuple(tensors["embeddings"].shape)
+        raise InvalidError(
+            f"`embeddings` in `{file}` is {shape}, but `{run.path}` has {images} images",
+            hint=f"a run of their own: spice embed --from {quoted(file)} "
+            f"-r {quoted(run.path.with_name(file.stem))}",
+        )
+    return tensors
 
 
 def _probs(file: Path, run: Run) -> dict[str, Tensor]:

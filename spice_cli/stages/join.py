@@ -9,7 +9,7 @@ from torch._C._distributed_c10d import PrefixStore
 from torch.distributed import distributed_c10d
 from torch.distributed.rendezvous import rendezvous
 
-from spice_cli.errors import MissingError
+from spice_cli.errors import MissingError, UsageError
 from spice_cli.ops.collective import LostError, reaching
 from spice_cli.stages.group import ALONE, Group, local, new_group
 from spice_cli.stages.peers import JOINING, introduce, named
@@ -18,6 +18,7 @@ CONNECTING = timedelta(seconds=45)
 """How long processes that have all started take at most to reach one another."""
 PATIENCE = timedelta(days=100)
 """How long a process waits for the first one's next stage; the launcher ends it if that dies."""
+NUMBERS = ("WORLD_SIZE", "RANK", "MASTER_PORT")
 _joined = [ALONE]
 
 
@@ -35,8 +36,10 @@ def join() -> Group:
 
     Raises:
         MissingError: another process cannot be reached.
-        UsageError: another process was started otherwise than the first.
+        UsageError: another process was started otherwise than the first, or the environment does
+            not say which of how many this one is.
     """
+    _check_environment()
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(local() % torch.cuda.device_count())
@@ -49,6 +52,22 @@ def join() -> Group:
             hint="on several hosts, name the network between them: `GLOO_SOCKET_IFNAME=eth0`"
             + (" and `NCCL_SOCKET_IFNAME=eth0`" if on_gpu else ""),
         ) from None
+
+
+def _check_environment() -> None:
+    """Raise UsageError unless a launcher's variables are all there and make sense."""
+    said = {name: os.environ.get(name, "") for name in ("MASTER_ADDR", *NUMBERS)}
+    wrong = [name for name in NUMBERS if not said[name].isdecimal()]
+    wrong += [name for name in said if not said[name]]
+    if not wrong and int(said["RANK"]) >= int(said["WORLD_SIZE"]):
+        wrong = ["RANK"]
+    if wrong:
+        is_not = f"is `{said[wrong[0]]}`" if said[wrong[0]] else "is not set"
+        raise UsageError(
+            "`RANK` and `WORLD_SIZE` say that this is one of several processes, but "
+            f"`{wrong[0]}` {is_not}",
+            hint="`torchrun` sets them all; for one process alone: unset RANK WORLD_SIZE",
+        )
 
 
 def _met(on_gpu: bool) -> Group:
@@ -65,8 +84,3 @@ def _met(on_gpu: bool) -> Group:
     group = Group(rank, world, control, store=store)
     _joined.append(group)
     return group
-
-
-def restarted() -> bool:
-    """Whether `torchrun` starts this anew after a failure, so that finished work stays."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0

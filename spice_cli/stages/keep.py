@@ -23,6 +23,7 @@ def keep(run: Run, found: Evaluation) -> list[Path]:
         "protocol": found.protocol,
         "labels": found.labels,
         "images": found.images,
+        "coverage": found.coverage,
         "clusters": found.clusters,
         "scores": found.scores,
         "label_free": found.label_free,

@@ -1,7 +1,7 @@
 """What each stage to come would take, timed on this machine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,15 +12,18 @@ from spice_cli.config.self_label import SelfLabel
 from spice_cli.config.semi import Semi
 from spice_cli.errors import SpiceError
 from spice_cli.ops.costs import FLOAT, feature_bytes, image_bytes
+from spice_cli.ops.hardware import memory
 from spice_cli.ops.held import embedding, labelling, mapped, predicting, selecting
 from spice_cli.ops.schedule import semi_steps
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages import pace
 from spice_cli.stages.backbone import build, image_size, restore
+from spice_cli.stages.lines import Line
 from spice_cli.stages.pace import Pace, Timed, settled
 from spice_cli.stages.perform import choose_precision
 from spice_cli.stages.pretrained import Found
+from spice_cli.stages.room import kept
 from spice_cli.stages.select_reliable import resolve, selection
 
 PROCESS = 950 * 2**20
@@ -33,22 +36,6 @@ SEARCHED = 32
 """What an index takes of the time of comparing all with all, times the root of the images."""
 SLACK = 1.3
 """The longest time, as a multiple of the slowest that was measured."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One stage to come."""
-
-    stage: str
-    state: str
-    """`up to date`, `to do`, or `taken from a file`."""
-    what: str = ""
-    seconds: tuple[float, float] | None = None
-    """Least and most; None where nothing is to be done, or it was not measured."""
-    memory: int = 0
-    """Bytes at most, of the process."""
-    disk: int = 0
-    """Bytes that stay in the run."""
 
 
 class Look:
@@ -67,7 +54,8 @@ class Look:
         data = run.manifest.data
         self.train, self.images = data.train, data.train + data.test
         self.side = image_size(run)
-        self.pixels = mapped(image_bytes(self.images + data.unlabelled, self.side))
+        self.memory = memory()
+        self.pixels = mapped(image_bytes(self.images + data.unlabelled, self.side), self.memory)
         self.pretrain: Pretrain = configs["pretrain"]
         self.pace: Pace | None = None
         self.width = 0
@@ -75,7 +63,11 @@ class Look:
     def at(self, line: Line) -> Line:
         """Fill in the line of a stage that is to be done."""
         found: Line = getattr(self, "_" + line.stage.replace("-", "_"))(line)
-        return replace(found, memory=PROCESS + self.pixels + found.memory)
+        return replace(
+            found,
+            memory=PROCESS + self.pixels + found.memory,
+            peak=max(found.peak, found.disk),
+        )
 
     def _measured(self) -> Pace:
         if self.pace is None:
@@ -109,8 +101,9 @@ class Look:
             line,
             what=f"{self.images:,} images" + (f", seen {views} times" if views > 1 else ""),
             seconds=_range(each.times(views * self.images)),
-            memory=embedding(self.images, self.width) + mapped(rows),
+            memory=embedding(self.images, self.width) + mapped(rows, self.memory),
             disk=rows,
+            peak=2 * rows if kept(rows, self.device) else rows,
         )
 
     def _self_label(self, line: Line) -> Line:

@@ -1,13 +1,13 @@
 """What an oracle may choose from: the clusters of every head of `self-label`, as far as stored."""
 
-import json
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from spice_cli.errors import MissingError
+from spice_cli.errors import MissingError, SpiceError
+from spice_cli.json_text import parse_json
 from spice_cli.ops.augment import plain
 from spice_cli.run.files import quoted
 from spice_cli.run.manifest import Stage
@@ -106,9 +106,10 @@ def _epoch(run: Run, losses: Tensor | None) -> str:
     """Name the epoch whose least selection loss was the one that the heads were stored with."""
     path = run.path / f"{Stage.SELF_LABEL}.jsonl"
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        text = path.read_text(encoding="utf-8")
+        lines = [parse_json(line, f"`{path}`") for line in text.splitlines()]
         epochs = {int(line["epoch"]): float(line["selection_loss"]) for line in lines}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, SpiceError, ValueError, KeyError, TypeError):
         epochs = {}
     least = math.inf if losses is None else float(losses.min())
     same = [n for n, loss in epochs.items() if math.isclose(loss, least, rel_tol=1e-6)]

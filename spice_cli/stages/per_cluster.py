@@ -9,12 +9,12 @@ from spice_cli.stages.assignments import Assignments
 def per_cluster(
     found: Assignments, target: Tensor | None = None, names: dict[int, str] | None = None
 ) -> list[list[str]]:
-    """Return number, size and mean confidence of every cluster, empty ones too.
+    """Return number, size and mean confidence of every cluster, empty ones too, merged ones not.
 
     With the classes `target` (m,) and their `names` also its most frequent class and purity.
     """
     rows = []
-    for cluster in range(found.clusters):
+    for cluster in found.numbers:
         mine = found.cluster == cluster
         size = int(mine.sum())
         row = [str(cluster), f"{size:,}"]

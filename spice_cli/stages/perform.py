@@ -9,20 +9,24 @@ from pydantic import JsonValue
 from spice_cli import __version__
 from spice_cli.catalog import STAGES, load
 from spice_cli.config.frozen import Frozen
-from spice_cli.errors import MissingError, UsageError
+from spice_cli.errors import CollapsedError, MissingError, UsageError
 from spice_cli.ops.collective import LostError
 from spice_cli.ops.hardware import multiplies_bf16
 from spice_cli.run.checkpoint import Checkpoint, fingerprint
 from spice_cli.run.log import Log
 from spice_cli.run.manifest import Environment, Stage
+from spice_cli.run.redo import Redo
 from spice_cli.run.store import Run
 from spice_cli.stages.assist import call
 from spice_cli.stages.computing import computing
 from spice_cli.stages.images import spec_of
-from spice_cli.stages.job import Job, Work, setting
-from spice_cli.stages.join import current, restarted
+from spice_cli.stages.job import Job, Work
+from spice_cli.stages.join import current
 from spice_cli.stages.peers import reason
+from spice_cli.stages.restarts import asked_anew
 from spice_cli.track import Track
+
+KEPT = "`{}` was taken from a file and stays as it is; `--force` replaces it"
 
 
 def perform(
@@ -42,10 +46,14 @@ def perform(
 
     The caller holds the run's lock. `asked` are the settings that were given beside the recipe's.
     """
-    force = force and not restarted()
     record = run.manifest.stages.get(stage)
-    if record and record.imported and not force and run.state(stage, verify=True) == "done":
-        track.say(f"`{stage}` was taken from a file and stays as it is; `--force` replaces it")
+    redo = Redo(run.path, stage, record)
+    if force:
+        force = asked_anew(run, stage, redo)
+    imported = not force and record is not None and record.imported
+    kept = imported and run.state(stage, verify=True) == "done"
+    if kept and not redo.mark.exists():
+        track.say(KEPT.format(stage))
         return False
     if stage in (Stage.PRETRAIN, Stage.EMBED, Stage.SEMI):
         spec_of(run)
@@ -53,10 +61,6 @@ def perform(
     config = work.resolve(config, run)
     inputs = run.inputs(*work.reads(config, run))
     resolved = config.model_dump(mode="json")
-    if not force and run.up_to_date(stage, resolved, inputs, seed):
-        Checkpoint(run.path, stage, "").discard()
-        track.say(f"`{stage}` is up to date")
-        return False
     group = current()
     device = group.device(device)
     precision = choose_precision(getattr(config, "precision", "fp32"), device)
@@ -74,6 +78,14 @@ def perform(
     checkpoint = Checkpoint(run.path, stage, key)
     if force:
         checkpoint.discard()
+    elif redo.begun(key):
+        track.say(f"`{stage}` was being computed anew, which goes on")
+    elif kept or run.up_to_date(stage, resolved, inputs, seed):
+        checkpoint.discard()
+        redo.forget()
+        track.say(KEPT.format(stage) if kept else f"`{stage}` is up to date")
+        return False
+    redo.begin(key)
     job = Job(
         run=run,
         stage=stage,
@@ -83,22 +95,20 @@ def perform(
         precision=precision,
         track=track,
         checkpoint=checkpoint,
-        log=Log(run.path, stage),
+        log=Log(run.path, stage, again=record is not None),
         checkpoint_seconds=checkpoint_seconds,
     )
     try:
         with computing(stage, device, deterministic):
             call(group, job, deterministic)
             tensors = work.compute(job)
+    except CollapsedError:
+        redo.abandon()
+        raise
     except LostError as error:
         raise MissingError(
             f"`{stage}` lost a process that computed with it: {reason(group.store) or error}",
             hint="what it said itself stands above; the same command goes on where it can",
-        ) from None
-    except torch.OutOfMemoryError:
-        raise MissingError(
-            f"`{stage}` needs more memory than {device} has",
-            hint=f"smaller batches need less: {setting(stage, batch_size=64)}",
         ) from None
     run.write(
         stage,
@@ -110,6 +120,7 @@ def perform(
         environment=environment(device, precision, job.group.world, deterministic),
         seconds=job.seconds,
     )
+    Redo(run.path, stage, run.record(stage)).settle()
     track.say(f"`{stage}` done in {job.seconds:.1f} s, wrote {run.path / stage}.safetensors")
     return True
 

@@ -3,15 +3,13 @@
 import time
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spice_cli.catalog import METHODS, load
 from spice_cli.config.pretrain import Pretrain
 from spice_cli.errors import UsageError
 from spice_cli.methods.plan import Plan
-from spice_cli.ops.hardware import memory
 from spice_cli.ops.schedule import cosine
-from spice_cli.ops.shuffle import shuffled, window_of
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.backbone import build
@@ -19,6 +17,7 @@ from spice_cli.stages.compiled import compiled
 from spice_cli.stages.images import pretraining_images
 from spice_cli.stages.job import Job, Work
 from spice_cli.stages.optimizers import optimizers, schedule
+from spice_cli.stages.order import Order
 from spice_cli.stages.parts import Parts
 from spice_cli.stages.rendering import Views
 from spice_cli.stages.rows import embedder
@@ -29,7 +28,7 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     config, device = job.config, job.device
     images, everything = pretraining_images(job.run, device, job.track.say)
     batch = min(config.batch_size, len(images))
-    job.group.check_batch(batch)
+    job.group.check_batch(batch, len(images))
     steps = len(images) // batch
     if config.batch_size > len(images):
         job.track.warn(f"`batch_size` is {config.batch_size}, more than there are images: {batch}")
@@ -44,7 +43,9 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
         job.track.warn(warning)
     method.to(device, memory_format=torch.channels_last).train()
     trained_by = optimizers(method, config)
-    parts: Parts = {"method": method, **{f"optimizer{i}": o for i, o in enumerate(trained_by)}}
+    order = Order(images, job.group).to(device)
+    trained = {f"optimizer{i}": each for i, each in enumerate(trained_by)}
+    parts: Parts = {"method": method, "order": order, **trained}
     done = job.resume(parts)
     draw = Views(images, config.views, method.crops)
     job.group.share(method, draw.render)
@@ -75,9 +76,10 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
             if begin := getattr(method, "begin", None):
                 begin(epoch, embed, job.generator(epoch, "begin"))
             generator = job.generator(epoch)
-            order = _order(method, images, epoch_images, generator)
+            weights = getattr(method, "weights", lambda: None)()
+            seen = order(epoch_images, weights, generator)
             total = torch.zeros((), device=device)
-            for step, rows in enumerate(order.view(steps, batch)):
+            for step, rows in enumerate(seen.view(steps, batch)):
                 factor = cosine(
                     (epoch - 1) * steps + step,
                     config.epochs * steps,
@@ -112,15 +114,6 @@ def compute(job: Job[Pretrain]) -> dict[str, Tensor]:
     kept = {f"backbone.{name}": value for name, value in method.backbone.state_dict().items()}
     leaves = getattr(method, "leaves", None)
     return kept | (leaves(embed_all) if leaves else {})
-
-
-def _order(method: nn.Module, images: Tensor, drawn: int, generator: torch.Generator) -> Tensor:
-    """Return the places (drawn,) of an epoch's images: each once, or by the method's weights."""
-    weights = getattr(method, "weights", lambda: None)()
-    if weights is not None:
-        return torch.multinomial(weights, drawn, replacement=True, generator=generator)
-    window, block = window_of(images, memory())
-    return shuffled(len(images), generator, window=window, block=block)[:drawn]
 
 
 def resolve(config: Pretrain, run: Run) -> Pretrain:

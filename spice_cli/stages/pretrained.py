@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from spice_cli.data.named import text
 from spice_cli.errors import InvalidError
 from spice_cli.models.photos import missing
 from spice_cli.models.pretrained import Facts, Family, Pretrained
@@ -59,7 +60,7 @@ def adopt_pretrained(run: Run, found: Found, *, seed: int, track: Track, force: 
     tensors = read_weights(found.file)
     mark = sha256(found.file)
     facts = found.facts.at(image_size(run))
-    source = {"name": str(found.file.resolve()), "sha256": mark, "flags": _flags(found)}
+    source = {"name": text(found.file.resolve()), "sha256": mark, "flags": _flags(found)}
     config = {
         "backbone": found.name,
         "settings": facts.model_dump(mode="json"),
@@ -105,5 +106,5 @@ def _check(backbone: Pretrained, name: str) -> None:
 
 
 def _flags(found: Found) -> str:
-    weights = f" --weights {shlex.quote(str(found.file.resolve()))}" if found.own else ""
-    return f"--backbone {found.name}{weights}"
+    weights = f" --weights {shlex.quote(text(found.file.resolve()))}" if found.own else ""
+    return f"--backbone {shlex.quote(found.name)}{weights}"

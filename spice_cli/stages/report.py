@@ -56,7 +56,7 @@ def _page(
     asking: int | None,
     track: Track,
 ) -> Page:
-    known = verdict(scene.run, scene.stage, scene.found.clusters)
+    known = verdict(scene.run, scene.stage, len(scene.shown))
     album = Album(scene)
     truth = {cluster: f"mostly class {_share(row)}" for cluster, row in known.of_cluster.items()}
     shown, heat = cards(scene, album, pictures, truth, track)

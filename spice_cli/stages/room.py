@@ -1,11 +1,14 @@
 """Room for the rows that a stage leaves, in memory or in shards on the disk, and how many are done.
 
 Shards outlive the process: whoever goes on with the stage has the rows that were checkpointed.
+Where files cannot be mapped to be written, as on some shared folders, few enough rows stay in
+memory, and nothing is kept.
 """
 
 import hashlib
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +17,18 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.data.mapped import Mapped, create
-from spice_cli.run.files import naming
+from spice_cli.ops.hardware import memory
+from spice_cli.run.files import FULL, naming
 from spice_cli.run.tensors import MAPPED, bytes_of
 from spice_cli.stages.job import Job
 
 KEPT = 2**22
 """Bytes from which rows that a CPU computes are kept; fewer are soon there again."""
+
+
+def kept(size: int, device: torch.device) -> bool:
+    """Tell whether so many bytes of rows are kept on the disk until their stage is done."""
+    return size >= (KEPT if device.type == "cpu" else MAPPED)
 
 
 class Room:
@@ -38,10 +47,9 @@ class Room:
         self.digest = hashlib.sha256()
         self.state: Tensor | None = None
         self.shards: Mapped | None = None
-        least = KEPT if job.device.type == "cpu" else MAPPED
         self.rows = torch.empty(0, d, device=job.device)
         if job.group.rank == 0:
-            if 4 * n * d >= least:
+            if kept(4 * n * d, job.device):
                 self._open()
             else:
                 self.rows = torch.empty(n, d, device=job.device)
@@ -83,8 +91,25 @@ class Room:
             if found is not None:
                 self._take(*found)
             if self.shards is None:
-                self.shards = create(folder, size)
-        self.rows = torch.from_numpy(self.shards.array().view(np.float32).reshape(n, d))
+                self.shards = self._made(folder, size)
+        if self.shards is None:
+            self.rows = torch.empty(n, d)
+        else:
+            self.rows = torch.from_numpy(self.shards.array().view(np.float32).reshape(n, d))
+
+    def _made(self, folder: Path, size: int) -> Mapped | None:
+        """Make shards; none where that cannot be done and memory holds so much, which is said."""
+        try:
+            return create(folder, size)
+        except OSError as error:
+            if error.errno in FULL or size > max(MAPPED, memory() // 4):
+                raise
+            reason = (error.strerror or type(error).__name__).lower()
+            self.job.track.say(
+                f"rows of `{self.job.stage}` stay in memory, and if it is interrupted it starts "
+                f"anew: `{folder}` cannot be mapped ({reason})"
+            )
+            return None
 
     def _take(self, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None:
         """Take up the rows of an earlier attempt, if they are what was noted of them."""

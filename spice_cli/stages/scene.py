@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spice_cli.run.curation import Merge, load_curation
+from spice_cli.run.curation import load_curation
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.assignments import Assignments, assignments
@@ -48,8 +48,6 @@ def scene(run: Run, stage: Stage, clusters: int | None, track: Track) -> Scene:
     """
     found = assignments(run, stage, clusters)
     curation = load_curation(run.path, run.record(stage).sha256)
-    merged = {c for edit in curation.edits if isinstance(edit, Merge) for c in edit.clusters[1:]}
-    full = set(found.cluster.tolist())
     known = Stage.EMBED in run.manifest.stages and not run.stale_because(Stage.EMBED)
     loaded = images_of(run, track.say) if run.manifest.data.spec is not None else None
     n = run.manifest.data.train + run.manifest.data.test
@@ -60,7 +58,7 @@ def scene(run: Run, stage: Stage, clusters: int | None, track: Track) -> Scene:
         stage=stage,
         found=found,
         names=dict(curation.names),
-        shown=[c for c in range(found.clusters) if c in full or c not in merged],
+        shown=found.numbers,
         images=loaded.images if loaded is not None else None,
         paths=paths or [f"{word} {row}" for row in range(n)],
         embeddings=_embeddings(run) if known else None,

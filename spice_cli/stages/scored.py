@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from spice_cli.errors import SpiceError
+from spice_cli.json_text import read_json
 from spice_cli.run.files import write_text
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
@@ -65,10 +67,10 @@ def kept_in(paths: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
     for path in paths:
         for file in (path / "evaluate.json", path / FAMILY):
             try:
-                content = json.loads(file.read_text(encoding="utf-8"))
+                content = read_json(file)
                 listed = content["scored"] if file.name == FAMILY else [content]
                 found |= {each["input"]: each for each in listed}
-            except (OSError, ValueError, KeyError, TypeError):
+            except (SpiceError, KeyError, TypeError):
                 continue
     return found
 

@@ -104,7 +104,7 @@ def takes_images(config: SelfLabel, run: Run) -> bool:
 def shared(config: SelfLabel, run: Run) -> bool:
     """Whether there is something to deal out to processes: a backbone's work, heads, or rows."""
     wants = _wants(load(HEADS[config.method]), config, config.clusters or 0, run)
-    dealt = wants.rows or (wants.dealt and config.heads > 1)
+    dealt = wants.passes or (wants.dealt and config.heads > 1)
     return dealt or _takes_images(wants, config)
 
 

@@ -5,6 +5,9 @@ Each takes its rows of a batch, and the features of all rows, with their gradien
 
 from collections.abc import Callable
 from copy import copy
+from functools import cached_property
+from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,23 @@ from spice_cli.models.backbone import Backbone
 from spice_cli.ops.collective import gather, summed
 
 Render = Callable[[Tensor], Tensor]
+
+
+class _Uncompiled:
+    """`torch.compiler.disable` of a method; the compiler, a second to load, is when it is used."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __get__(self, share: "Share", kind: type) -> MethodType:
+        return MethodType(self.disabled, share)
+
+    @cached_property
+    def disabled(self) -> Callable[..., Any]:
+        """The method, which the compiler leaves alone."""
+        disable: Any = torch.compiler.disable
+        found: Callable[..., Any] = disable(self.function)
+        return found
 
 
 class Share:
@@ -28,7 +48,7 @@ class Share:
         for parameter in self.parameters:
             parameter.register_post_accumulate_grad_hook(self.ready)  # type: ignore[no-untyped-call]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @_Uncompiled
     def take(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         """Keep this process's rows of the inputs (n, ...), the first ones again where they end."""
         (rows,) = inputs
@@ -49,7 +69,7 @@ class Share:
                 own = self.render(own)
         return (own,)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @_Uncompiled
     def give(self, module: nn.Module, inputs: tuple[Tensor], features: Tensor) -> Tensor:
         """Return the features (n, d) of all rows."""
         return gather(features)[: self.rows]

@@ -29,7 +29,7 @@ def label_free(run: Run, found: Assignments) -> tuple[dict[str, float], list[str
         features = features[found.rows]
     described = quality(features, torch.Generator().manual_seed(0))
     scores["rankme"] = described["rankme"]
-    if len(torch.unique(found.cluster)) > 1:
+    if int(found.cluster.bincount().count_nonzero()) > 1:
         generator = torch.Generator().manual_seed(0)
         scores["silhouette"] = silhouette(features, found.cluster, generator=generator)
     if collapsed(described):
@@ -42,7 +42,7 @@ def label_free(run: Run, found: Assignments) -> tuple[dict[str, float], list[str
 
 def sizes(found: Assignments) -> dict[str, float]:
     """Return how many clusters are in use, the sizes of the extremes, and the mean confidence."""
-    counts = torch.bincount(found.cluster, minlength=found.clusters)
+    counts = torch.bincount(found.cluster, minlength=found.clusters)[found.numbers]
     return {
         "clusters": int((counts > 0).sum()),
         "smallest": int(counts.min()),
@@ -53,13 +53,14 @@ def sizes(found: Assignments) -> dict[str, float]:
 
 def lost_clusters(found: Assignments) -> list[str]:
     """Say which clusters are empty or hold less than a tenth of an even share; in one note."""
-    counts = torch.bincount(found.cluster, minlength=found.clusters)
-    small = counts < SMALL * len(found.cluster) / found.clusters
+    numbers = torch.tensor(found.numbers)
+    counts = torch.bincount(found.cluster, minlength=found.clusters)[numbers]
+    small = counts < SMALL * len(found.cluster) / len(numbers)
     if not bool(small.any()):
         return []
-    names = ", ".join(map(str, small.nonzero()[:10, 0].tolist()))
+    names = ", ".join(map(str, numbers[small][:10].tolist()))
     more = ", ..." if int(small.sum()) > 10 else ""
     return [
-        f"{int(small.sum())} of {found.clusters} clusters lost ({names}{more}): "
+        f"{int(small.sum())} of {len(numbers)} clusters lost ({names}{more}): "
         f"{int((counts == 0).sum())} empty, the others below {SMALL:g} of an even share"
     ]

@@ -1,6 +1,5 @@
 """What `evaluate` said of a stage's clusters, as far as it still holds."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from spice_cli.config.frozen import Frozen
+from spice_cli.errors import SpiceError
+from spice_cli.json_text import read_json
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.keep import FILE, edits_mark
@@ -44,7 +45,7 @@ class Verdict:
 def verdict(run: Run, stage: Stage, clusters: int) -> Verdict:
     """Read `evaluate.json`, if it is of this very artifact, as it is merged and split now."""
     try:
-        kept: Any = json.loads((run.path / FILE).read_bytes())
+        kept: Any = read_json(run.path / FILE)
         same = (
             kept["input"] == run.record(stage).sha256
             and kept["stage"] == stage
@@ -56,10 +57,14 @@ def verdict(run: Run, stage: Stage, clusters: int) -> Verdict:
         rows = [Row.model_validate(row) for row in kept.get("per_cluster", [])]
         table = kept.get("confusion")
         return Verdict(
-            scores={str(name): float(value) for name, value in kept["scores"].items()},
+            scores={str(name): _number(value) for name, value in kept["scores"].items()},
             notes=tuple(map(str, kept["notes"])),
             of_cluster={row.cluster: row for row in rows if row.truth is not None},
             confusion=Confusion.model_validate(table) if table else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+    except (SpiceError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
         return Verdict()
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int) else float(value)

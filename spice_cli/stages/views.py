@@ -9,6 +9,7 @@ from spice_cli.config.self_label import SelfLabel
 from spice_cli.errors import UsageError
 from spice_cli.heads.source import Draw
 from spice_cli.ops.residence import picked
+from spice_cli.run.files import quoted
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.stages.features import features, strong_view, weak_view
@@ -62,7 +63,8 @@ def choose_views(views: str, run: Run) -> str:
         return "cached" if cached else "live" if ours else "plain"
     if views == "cached" and not cached:
         raise UsageError(
-            "`embed` stored no weak and strong views", hint=f"spice embed --views 4 -r {run.path}"
+            "`embed` stored no weak and strong views",
+            hint=f"spice embed --views 4 -r {quoted(run.path)}",
         )
     if views == "live" and not live:
         raise UsageError(

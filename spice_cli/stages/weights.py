@@ -1,5 +1,6 @@
 """Backbones out of files of weights: found, renamed and checked against ours."""
 
+import shlex
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 from spice_cli.config.pretrain import Pretrain
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.models.foreign import Network, looks, networks, preferred
+from spice_cli.run.files import quoted
 from spice_cli.stages.backbone import build
 from spice_cli.stages.weight_files import read_weights
 
@@ -61,7 +63,7 @@ def find(file: Path, part: str | None = None) -> Weights:
     if network is None:
         raise UsageError(
             f"`{file}` holds networks under {', '.join(f'`{p}`' for p in prefixes)}, {fault}",
-            hint=f"spice import {file} --part {prefixes[0]}",
+            hint=f"spice import {quoted(file)} --part {shlex.quote(prefixes[0])}",
         )
     return Weights(file, tensors, network)
 
@@ -108,7 +110,8 @@ def backbone_tensors(weights: Weights, config: Pretrain, size: int) -> dict[str,
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise InvalidError(
             f"the weights do not fit `{config.backbone}`: {'; '.join(faults[:3])}{more}",
-            hint=f"`spice import {weights.file}` finds a backbone, its width and stem by itself",
+            hint=f"`spice import {quoted(weights.file)}` finds a backbone, its width and stem by "
+            "itself",
         )
     zero = torch.zeros((), dtype=torch.int64)
     return {

@@ -106,6 +106,54 @@ def test_whatever_changed_is_looked_at(
         (copied / name).write_bytes(before)
 
 
+def test_what_changes_no_answer_is_not_looked_at(ended: Callable[..., Any], copied: Path) -> None:
+    from spice_cli.stages import answers, usual
+
+    before = (copied / "again.json").read_bytes()
+    for name in (usual.FILE, answers.FILE, "notes.txt", "clusters.csv", "model.safetensors"):
+        (copied / name).write_text("x")
+    (copied / "more").mkdir()
+    assert ended().exit_code == 0
+    assert (copied / "again.json").read_bytes() == before
+
+
+def test_the_same_bytes_written_anew_are_no_change(
+    ended: Callable[..., Any], copied: Path, spice: Spice
+) -> None:
+    said = ended().stdout
+    spice("evaluate", "-r", copied)
+    file = copied / "embed.safetensors"
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content)
+    before = (copied / "again.json").read_bytes()
+    assert ended().stdout == said
+    after = (copied / "again.json").read_bytes()
+    assert ended().stdout == said
+    assert (copied / "again.json").read_bytes() == after != before
+    spice("name", 0, "red", "-r", copied)
+    with pytest.raises(Recomputed):
+        ended()
+    spice("name", 0, "--clear", "-r", copied)
+    (copied / "curation.json").unlink(missing_ok=True)
+    assert ended().stdout == said
+
+
+def test_a_report_that_is_gone_is_made_again(spice: Spice, copied: Path, tiny: Path) -> None:
+    line = ["run", "digits", "--recipe", tiny, "-r", copied]
+    spice(*line)
+    (copied / "report.html").write_text("another")
+    kept = (copied / "again.json").read_bytes()
+    spice(*line)
+    assert ((copied / "report.html").read_text(), (copied / "again.json").read_bytes()) == (
+        "another",
+        kept,
+    )
+    (copied / "report.html").unlink()
+    spice(*line)
+    assert (copied / "report.html").stat().st_size > 1000
+
+
 def test_scores_that_were_changed_by_hand_are_not_repeated(
     ended: Callable[..., Any], copied: Path
 ) -> None:
@@ -125,3 +173,22 @@ def test_an_evaluation_that_could_not_read_everything_is_not_repeated(
     monkeypatch.setattr(evaluate, "label_free", lambda *_: ({}, ["neither rankme nor silhouette"]))
     spice("run", "digits", "--recipe", tiny, "-r", copied, "--no-report")
     assert not (copied / "again.json").exists()
+
+
+def test_a_family_whose_seeds_were_moved_away_is_made_anew(
+    spice: Spice, copied: Path, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spice_cli.commands import family
+
+    started = []
+
+    def start(*said: Any) -> None:
+        started.append(said)
+        raise Recomputed
+
+    (tmp_path / "fam").mkdir()
+    (tmp_path / "fam" / "again.json").write_bytes((copied / "again.json").read_bytes())
+    monkeypatch.setattr(family, "start", start)
+    with pytest.raises(Recomputed):
+        spice("run", "digits", "--recipe", tiny, "--seeds", 2, "-r", tmp_path / "fam")
+    assert started

@@ -37,6 +37,7 @@ def test_a_row_is_what_evaluate_says(spice: Spice, pair: tuple[Path, Path]) -> N
     assert table["images"] == 1797
     for row in table["rows"]:
         alone = json.loads(spice("evaluate", "-r", row["run"], "--json").stdout)
+        del alone["of"]
         assert {name: each["mean"] for name, each in row["scores"].items()} == alone
         assert all(each["deviation"] is None for each in row["scores"].values())
     assert {row["run"]: row["stage"] for row in table["rows"]} == {
@@ -171,7 +172,7 @@ def test_what_is_no_run_or_unfinished_is_said(
     assert "`empty` is neither a run nor a family" in spice("compare", "empty", code=3).stderr
     assert "`gone` is neither a run nor a family" in spice("compare", "gone", code=3).stderr
     forget(copied, "semi", "select-reliable", "self-label", "embed", "pretrain")
-    assert "spice embed -r" in spice("compare", copied, code=3).stderr
+    assert "spice run digits -r" in spice("compare", copied, code=3).stderr
 
 
 def test_an_unfinished_seed_is_said(
@@ -261,3 +262,10 @@ def test_a_family_scored_against_different_labels_is_refused(
     assert "runs of `f` were scored against different true classes" in refused
     assert "hint: spice compare f --labels FILE" in refused
     assert spice("compare", "f", "--labels", "truth.npy").stdout.count("\t2\n") == 3
+
+
+def test_scores_that_cannot_be_read_are_computed_anew(spice: Spice, copied: Path) -> None:
+    first = spice("compare", copied).stdout
+    for text in ("[" * 200_000, '{"input": ' * 200_000, "9" * 5_000):
+        (copied / "evaluate.json").write_text(text)
+        assert spice("compare", copied).stdout == first

@@ -37,6 +37,27 @@ def test_a_merge_holds_in_what_reads_the_run_and_keeps_the_first_number(
     assert json.loads((clustered / "evaluate.json").read_text()) == kept
 
 
+def test_clusters_that_were_merged_away_are_not_lost(clustered: Path, spice: Spice) -> None:
+    """Cluster 3 of the run is empty from the start, and is."""
+    spice("merge", 1, 2, "-r", clustered)
+    result = spice("evaluate", "-r", clustered)
+    assert "3 clusters" in result.stderr
+    assert "1 of 3 clusters lost (3): 1 empty" in result.stderr
+    found = {name: float(each) for name, each in map(str.split, result.stdout.splitlines())}
+    assert (found["clusters"], found["smallest"], found["largest"]) == (2, 0, 90)
+    kept = json.loads((clustered / "evaluate.json").read_text())
+    assert kept["clusters"] == 3
+    assert [row["cluster"] for row in kept["per_cluster"]] == [0, 1, 3]
+    spice("merge", 0, 3, "-r", clustered, code=2)
+    spice("split", 1, "-r", clustered)
+    result = spice("evaluate", "-r", clustered, "--json")
+    assert json.loads(result.stdout)["of"]["clusters"] == 4
+    assert "of 4 clusters lost" in result.stderr
+    spice("report", "-r", clustered)
+    kept = json.loads((clustered / "evaluate.json").read_text())
+    assert [row["cluster"] for row in kept["per_cluster"]] == [0, 1, 3, 4]
+
+
 def test_a_split_divides_by_the_embeddings_and_undo_takes_it_back(
     clustered: Path, spice: Spice
 ) -> None:
@@ -112,6 +133,8 @@ def test_a_name_goes_with_clear_and_with_the_cluster_that_a_merge_takes(
         (["merge", 1], "at least two"),
         (["merge", 1, 1], "at least two"),
         (["merge", 1, 9], "there is no cluster 9"),
+        (["merge", 9], "there is no cluster 9"),
+        (["merge", 1], "spice merge 1 0"),
         (["merge"], "which clusters belong together"),
         (["merge", 1, 2, "--tree"], "which clusters belong together"),
         (["merge", "--to", 7], "there are only 3 clusters"),

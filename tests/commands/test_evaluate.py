@@ -79,7 +79,7 @@ def test_metrics_come_as_asked_for(
     assert list(scores(spice("evaluate", "-r", copied, *flags.split()))) == names
     out = spice("evaluate", *flags.split(), "--json", "-r", copied).stdout
     assert out.count("\n") == 1
-    assert list(json.loads(out)) == names
+    assert list(json.loads(out)) == [*names, "of"]
 
 
 def test_the_protocol_stands_beside_every_metric(spice: Spice, copied: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_protocol_stands_beside_every_metric(spice: Spice, copied: Path) -> 
 
 def test_embed_is_scored_by_k_means_and_a_probe(spice: Spice, copied: Path) -> None:
     found = json.loads(spice("evaluate", "-r", copied, "--stage", "embed", "--json").stdout)
-    assert list(found) == ["acc", "nmi", "ari", "knn"]
+    assert list(found) == ["acc", "nmi", "ari", "knn", "of"]
     assert found["knn"] > 0.8
     fewer = json.loads(
         spice("evaluate", "-r", copied, "--stage", "embed", "-k", 2, "--json").stdout
@@ -151,6 +151,36 @@ def test_the_reliable_labels_are_scored_on_their_own_rows(spice: Spice, copied: 
     result = spice(*line, "--metrics", "acc", "purity")
     assert scores(result)["acc"] == pytest.approx(matched(truth, guess), abs=1e-9)
     assert f"only the {len(guess)} selected training images" in result.stderr
+
+
+def test_json_says_what_it_is_scores_of(spice: Spice, copied: Path) -> None:
+    line = ["evaluate", "-r", copied, "--json", "--stage"]
+    whole = json.loads(spice(*line, "semi").stdout)["of"]
+    assert whole == {
+        "run": str(copied),
+        "stage": "semi",
+        "protocol": "whole",
+        "images": 1797,
+        "coverage": 1.0,
+        "clusters": 10,
+        "seed": 0,
+        "labels": "data set",
+    }
+    some = json.loads(spice(*line, "select-reliable").stdout)["of"]
+    selected = len(load_file(copied / "select-reliable.safetensors")["index"])
+    assert (some["stage"], some["images"]) == ("select-reliable", selected)
+    assert some["coverage"] == selected / 1797
+    kept = json.loads((copied / "evaluate.json").read_text())
+    assert kept["coverage"] == some["coverage"]
+    labels = np.full(1797, -1)
+    labels[:900] = load_digits().target[:900]
+    np.save("half.npy", labels)
+    half = json.loads(spice(*line, "semi", "--labels", "half.npy").stdout)["of"]
+    assert (half["images"], half["coverage"]) == (900, 900 / 1797)
+    assert half["labels"] == json.loads((copied / "evaluate.json").read_text())["labels"]
+    np.save("none.npy", labels * 0 - 1)
+    none = json.loads(spice(*line, "semi", "--labels", "none.npy").stdout)
+    assert none["of"]["labels"] is None
 
 
 def test_what_was_found_is_kept_in_the_run(spice: Spice, copied: Path) -> None:
@@ -245,6 +275,10 @@ def test_labels_that_say_nothing_are_no_truth(spice: Spice, copied: Path) -> Non
     np.save("labels.npy", np.full(1797, -1))
     result = spice("evaluate", "-r", copied, "--labels", "labels.npy")
     assert "no ground truth to compare with" in result.stderr
+    rows = [line.split()[:2] for line in result.stderr.splitlines()]
+    assert ["clusters", "10"] in rows
+    spice("report", "-r", copied)
+    assert ">10<" in (copied / "report.html").read_text()
 
 
 def test_names_that_look_like_markup_or_formulas_are_only_names(
@@ -299,3 +333,8 @@ def test_names_that_a_person_gave_stand_in_the_table_of_clusters(
     assert row.split()[0] == "1"
     assert "round ones" not in spice("evaluate", "-r", copied, "--as-found").stderr
     assert "round ones" not in spice("evaluate", "-r", copied, "--stage", "embed").stderr
+
+
+def test_metrics_with_commas_are_told_apart_by_spaces(spice: Spice, copied: Path) -> None:
+    told = " ".join(spice("evaluate", "-r", copied, "--metrics", "acc,nmi", code=2).stderr.split())
+    assert "several are separated by spaces: --metrics acc nmi" in told

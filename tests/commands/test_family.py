@@ -105,8 +105,11 @@ def test_a_third_call_answers_at_once_until_something_changes(
         file = family / "seed-4" / "self-label.safetensors"
         content = file.read_bytes()
         file.write_bytes(content)
+        assert again(spice, family).stdout == first.stdout
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(Looked):
             again(spice, family)
+        file.write_bytes(content)
     assert again(spice, family, "--json").stdout == as_json.stdout
     with monkeypatch.context() as patch:
         patch.setattr(command, "start", look)

@@ -1,13 +1,16 @@
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from spice_cli.stages import pace
+from spice_cli.stages import pace, room
 
 Spice = Callable[..., Any]
 
@@ -44,6 +47,39 @@ def test_a_dry_run_shows_stages_and_settings_with_reasons_and_writes_nothing(
     assert result.stderr.count("batches of 16 are at most a quarter") == 1
     assert "too few to train a network on" in result.stderr
     assert "memory up to" in result.stderr
+
+
+def test_a_dry_run_of_several_processes_says_what_one_takes_and_all_of_this_host(
+    spice: Spice, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    asked = ("run", folder, "-k", 3, "--until", "embed", "--dry-run")
+    last = " ".join(spice(*asked).stderr.split()).rpartition("in all ")[2]
+    assert "one process alone, of 4" in last
+    one, both = re.search(
+        r"memory up to (.*) in each of 2 processes, (.*) on this host", last
+    ).groups()
+    found = json.loads(spice(*asked, "--json").stdout)
+    assert found["processes"] == 2
+    assert (one, both) == tuple(f"{n * found['memory'] / 1e9:.1f} GB" for n in (1, 2))
+
+
+def test_a_dry_run_compares_the_most_on_the_disk_with_what_is_free(
+    spice: Spice, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "KEPT", 1)
+    asked = ("run", folder, "-k", 3, "--until", "embed", "--dry-run")
+    found = json.loads(spice(*asked, "--json").stdout)
+    one, two = found["stages"]
+    assert two["peak"] == 2 * two["disk"]
+    assert found["disk"] == one["disk"] + two["disk"]
+    assert found["peak"] == one["disk"] + two["peak"]
+    for free, enough in ((found["peak"], True), (found["peak"] - 1, False)):
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free)
+        )
+        assert ("which is not enough" in " ".join(spice(*asked).stderr.split())) is not enough
 
 
 def test_a_number_of_clusters_that_nobody_says_is_asked_for_before_settings_are_picked(

@@ -107,7 +107,7 @@ def test_unreadable_files_are_named_and_marked_and_the_others_predicted(
 
 def test_paths_come_from_stdin(spice: Spice, copied: Path, photos: Path) -> None:
     lines = f"{photos / '03.png'}\n\n{photos / '01.png'}\r\n{photos / 'gone.png'}\n"
-    rows = table(spice("predict", "-", "-r", copied, input=lines).stdout)
+    rows = table(spice("predict", "-", "-r", copied, input=lines, code=3).stdout)
     assert [Path(row["path"]).name for row in rows] == ["03.png", "01.png", "gone.png"]
     assert [row["cluster"] == "" for row in rows] == [False, False, True]
 
@@ -132,7 +132,7 @@ def test_every_format_says_the_same(spice: Spice, copied: Path, photos: Path) ->
         ("predict gone.png -r RUN", 3, "`gone.png` does not exist"),
         ("predict - -r -", 2, "cannot name both"),
         ("predict PHOTOS -r RUN --format parquet", 2, "--output predictions.parquet"),
-        ("predict PHOTOS -r RUN -o x.txt", 2, "does not end in one of"),
+        ("predict PHOTOS -r nowhere -o x.xlsx", 2, "hint: --output x.csv"),
         ("predict PHOTOS -r RUN -o x.csv --format table", 2, "not for files"),
         ("predict PHOTOS -r nowhere", 3, "spice pretrain digits"),
         ("predict EMPTY -r RUN", 3, "there are no images there"),
@@ -149,3 +149,16 @@ def test_what_cannot_be_ends_with_a_sentence(
     words = {"RUN": copied, "PHOTOS": photos}
     args = [words.get(word, word) for word in line.split()]
     assert said in " ".join(spice(*args, code=code).stderr.split())
+
+
+def test_a_path_that_is_gone_is_told_once_all_others_are(
+    spice: Spice, copied: Path, photos: Path
+) -> None:
+    result = spice(
+        "predict", photos / "03.png", "gone.jpg", photos / "04.png", "-r", copied, code=3
+    )
+    rows = table(result.stdout)
+    assert [row["cluster"] == "" for row in rows] == [False, True, False]
+    assert "1 of the paths do not exist, as `gone.jpg`" in result.stderr
+    spice("predict", photos, "gone", "-r", copied, "-o", "x.csv", code=3)
+    assert len(Path("x.csv").read_text().splitlines()) == 22

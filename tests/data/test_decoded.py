@@ -1,6 +1,11 @@
+import errno
+import json
 import mmap
 import os
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,6 +129,23 @@ def test_a_full_disk_is_found_before_decoding(
     assert "SPICE_DATA" in caught.value.hint
 
 
+@pytest.mark.parametrize("small", [True, False])
+def test_where_files_cannot_be_mapped_few_images_are_decoded_into_memory(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(mapped, "_side_by_side", refused)
+    if small:
+        assert len(decode_once(files, 3, SPEC, print).images) == 5
+    else:
+        monkeypatch.setattr(decoded, "SMALL", 0)
+        with pytest.raises(InvalidError, match="cannot hold them: no such device"):
+            decode_once(files, 3, SPEC, print)
+    assert [each.suffix for each in (tmp_path / "home/decoded").iterdir()] == [".lock"]
+
+
 def test_a_home_that_cannot_be_written_is_named_and_done_without(
     files: list[tuple[str, Path]], tmp_path: Path
 ) -> None:
@@ -221,3 +243,126 @@ def test_what_a_damaged_journal_or_file_says_is_decoded_again(
     found = decode_once(files, 3, SPEC, print)
     assert len(seen) == (3 if damage in ("pixels", "entry") else 5)
     assert found.images[:, 0, 0, 0].tolist() == list(range(5))
+
+
+def test_a_foreign_file_among_the_shards_costs_nothing(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_at(source: Path, side: int) -> np.ndarray:
+        for folder in (tmp_path / "home/decoded").glob("*.unfinished"):
+            (folder / ".DS_Store").write_bytes(b"x")
+        return decode(source, side)
+
+    monkeypatch.setattr(encoded, "decode", looked_at)
+    decode_once(files, 3, SPEC, print)
+    (folder,) = stored(tmp_path)
+    assert (folder / ".DS_Store").exists()
+    monkeypatch.setattr(decoded, "decode_all", lambda *_: pytest.fail("decoded again"))
+    assert len(decode_once(files, 3, SPEC, print).images) == 5
+
+
+def test_whoever_could_not_keep_what_was_decoded_leaves_it_to_the_next(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after(99, monkeypatch)
+    said: list[str] = []
+
+    def fails(source: str, target: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as once:
+        once.setattr(os, "replace", fails)
+        first = decode_once(files, 3, SPEC, said.append)
+    assert "cannot be kept" in said[-1] and "Input/output error" in said[-1]
+    assert first.images[:, 0, 0, 0].tolist() == list(range(5))
+    assert not stored(tmp_path)
+    seen = killed_after(99, monkeypatch)
+    again = decode_once(files, 3, SPEC, said.append)
+    assert len(seen) == 1
+    assert again.images[:, 0, 0, 0].tolist() == list(range(5))
+    assert len(stored(tmp_path)) == 1
+
+
+def test_room_that_a_killed_process_took_counts_as_free(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "SMALL", 0)
+    killed_after(0, monkeypatch)
+    with pytest.raises(Killed):
+        decode_once(files, 3, SPEC, print)
+    (unfinished,) = (tmp_path / "home/decoded").glob("*.unfinished")
+    (unfinished / "00000").write_bytes(b"half of it")
+    needed = 5 * 3 * 8 * 8 + decoded.SPARE
+
+    def usage(_: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=needed - unfinished.exists())
+
+    monkeypatch.setattr(decoded.shutil, "disk_usage", usage)
+    killed_after(99, monkeypatch)
+    assert len(decode_once(files, 3, SPEC, print).images) == 5
+
+
+def test_pixels_are_on_the_disk_before_an_entry_or_a_name_speaks_of_them(
+    files: list[tuple[str, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    synced: list[int | str],
+) -> None:
+    monkeypatch.setattr(mapped, "SHARD", mmap.PAGESIZE)
+    killed_after(99, monkeypatch)
+    monkeypatch.setattr(journal, "BETWEEN", mmap.PAGESIZE)
+    lengths, add = [0], journal.Journal.add
+    seen: list[tuple[int, int]] = []
+
+    def adding(self: journal.Journal, *given: Any) -> None:
+        synced.clear()
+        add(self, *given)
+        assert self.file is not None
+        end = self.kept * 3 * 32 * 32
+        folder = self.file.with_suffix(".unfinished")
+        first, last = lengths[-1] // mmap.PAGESIZE, (end - 1) // mmap.PAGESIZE
+        shards = [shard.stat().st_ino for shard in sorted(folder.iterdir())]
+        told = synced.index(self.file.stat().st_ino)
+        assert set(shards[first : last + 1]) <= set(synced[:told])
+        seen.append((first, last))
+        lengths.append(end)
+        synced.clear()
+
+    monkeypatch.setattr(journal.Journal, "add", adding)
+    decode_once(files, 3, DataSpec(name="x", size=32), print)
+    assert len(seen) >= 2 and seen[-1][1] > 0
+    (folder,) = stored(tmp_path)
+    shards = {shard.stat().st_ino for shard in folder.iterdir()}
+    assert len(shards) > 2
+    assert shards <= set(synced[: synced.index(folder.name)])
+
+
+def test_what_earlier_versions_decoded_of_the_same_images_is_removed_and_told(
+    files: list[tuple[str, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "home/decoded"
+    folder.mkdir(parents=True)
+    facts = [
+        (os.fsencode(file.absolute()).hex(), file.stat().st_size, file.stat().st_mtime_ns)
+        for _, file in files
+    ]
+    earlier = []
+    for version in (2, 3):
+        key = sha256(json.dumps([version, 8, 5, facts]).encode()).hexdigest()[:32]
+        for suffix in (".npy", ".json", ".lock", ".progress", ".unfinished"):
+            earlier.append(folder / f"{key}{suffix}")
+            earlier[-1].write_bytes(b"x" * 2**20)
+    others = [folder / f"{'0' * 32}.npy", folder / "mine.npy", folder / f"{key}.notes"]
+    for other in others:
+        other.write_bytes(b"x")
+    with monkeypatch.context() as once, pytest.raises(Killed):
+        killed_after(2, once)
+        decode_once(files, 3, SPEC, print)
+    assert all(file.exists() for file in earlier)
+    said: list[str] = []
+    decode_once(files, 3, SPEC, said.append)
+    assert not any(file.exists() for file in earlier)
+    assert all(other.exists() for other in others)
+    assert sum("earlier version" in line for line in said) == 1
+    decode_once(files, 3, SPEC, said.append)
+    assert sum("earlier version" in line for line in said) == 1

@@ -1,19 +1,18 @@
 import errno
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from spice_cli.config.data import DataSpec
 from spice_cli.data import decode, encoded
 from spice_cli.data.encoded import Item, decode_all
-from spice_cli.errors import InvalidError, UsageError
+from spice_cli.errors import InvalidError, MissingError, UsageError
 
 SPEC = DataSpec(name="x")
 SKIP = DataSpec(name="x", skip_bad=True)
@@ -30,7 +29,7 @@ def items(count: int, bad: Collection[int] = ()) -> list[Item]:
 
 
 def test_images_keep_their_order_over_chunks_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(encoded, "cores", lambda: 3)
     monkeypatch.setattr(encoded, "CHUNK", 4)
     found = items(50)
     out = decode_all(lambda: found, 30, 50, SPEC, print)
@@ -39,7 +38,7 @@ def test_images_keep_their_order_over_chunks_and_threads(monkeypatch: pytest.Mon
 
 
 def test_no_more_than_a_chunk_a_thread_is_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(encoded, "cores", lambda: 2)
     monkeypatch.setattr(encoded, "CHUNK", 4)
     taken, decoded, ahead, lock = 0, 0, [0], threading.Lock()
     original = encoded.decode
@@ -130,3 +129,33 @@ def test_a_file_that_the_system_does_not_give_is_no_image_to_go_on_without(
     with pytest.raises(InvalidError, match=f"2.png` cannot be read: {os.strerror(number).lower()}"):
         decode_all(lambda: found, 4, 4, SPEC, print)
     assert decode_all(lambda: found, 4, 4, SKIP, print).bad == ("2.png",)
+
+
+def test_no_more_bytes_than_stated_are_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoded, "AHEAD", 10_000)
+    taken, decoded, ahead, lock = 0, 0, [0], threading.Lock()
+    original = encoded.decode
+
+    def counting(source: bytes, side: int) -> np.ndarray:
+        nonlocal decoded
+        with lock:
+            decoded += len(source)
+        return original(source, side)
+
+    def stream() -> Iterator[Item]:
+        nonlocal taken
+        for index in range(40):
+            content = png(index) + bytes(4_000)
+            taken += len(content)
+            ahead.append(taken - decoded)
+            yield f"i{index}", content
+
+    monkeypatch.setattr(encoded, "decode", counting)
+    out = decode_all(stream, 40, 40, DataSpec(name="x", size=8), print)
+    assert out.images[:, 0, 0, 0].tolist() == list(range(40))
+    assert max(ahead) < 10_000 + 4_200
+
+
+def test_no_images_are_said_to_be_none() -> None:
+    with pytest.raises(MissingError, match="`x` holds no images"):
+        decode_all(lambda: [], 0, 0, SPEC, print)

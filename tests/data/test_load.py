@@ -57,6 +57,13 @@ def test_a_file_of_another_kind_is_wrong_usage(tmp_path: Path) -> None:
         resolve(str(tmp_path / "x.csv"))
 
 
+def test_a_path_that_is_no_text_is_one_error(tmp_path: Path) -> None:
+    folder = tmp_path / "i\udcff"
+    folder.mkdir()
+    with pytest.raises(InvalidError, match="is not UTF-8"):
+        resolve(str(folder))
+
+
 def test_data_that_are_gone_are_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="does not exist"):
         load(DataSpec(name=str(tmp_path / "gone")), print)

@@ -116,9 +116,30 @@ def test_where_there_is_no_room_nothing_is_left(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("error", [OSError(errno.ENODEV, "No such device"), KeyboardInterrupt()])
+def test_where_files_cannot_be_mapped_nothing_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(mapped, "_side_by_side", refused)
+    with pytest.raises(type(error)):
+        create(folder, PAGES)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._00000", "Thumbs.db", ".nfs000000000a"])
+def test_a_file_that_is_no_shard_is_passed_over(folder: Path, name: str) -> None:
+    create(folder, PAGES).array()[7] = 7
+    (folder / name).write_bytes(b"x")
+    assert Mapped(folder, PAGES, write=False).array()[7] == 7
+
+
 def test_nothing_cannot_be_mapped(folder: Path) -> None:
     with pytest.raises(ValueError, match="nothing"):
         create(folder, 0)
+    assert not folder.exists()
 
 
 def test_removing_a_link_leaves_what_it_leads_to(folder: Path, tmp_path: Path) -> None:

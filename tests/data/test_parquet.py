@@ -9,9 +9,10 @@ from PIL import Image
 
 from spice_cli.config.data import DataSpec
 from spice_cli.data import parquet as room
+from spice_cli.data import unpacked
 from spice_cli.data.dataset import Dataset
 from spice_cli.data.load import load
-from spice_cli.errors import InvalidError, UsageError
+from spice_cli.errors import InvalidError, MissingError, UsageError
 
 
 def png(value: int) -> bytes:
@@ -157,3 +158,64 @@ def test_batches_do_not_change_what_is_read(
     write(tmp_path / "a.parquet", list(range(1, 12)), None)
     data = read(tmp_path / "a.parquet")
     assert data.images[:, 0, 0, 0].tolist() == list(range(1, 12))
+
+
+def bomb(path: Path, size: int, rows: int, **options: object) -> None:
+    table = pa.table({"image": pa.array([png(1) + bytes(size)] * rows, pa.binary())})
+    pq.write_table(table, path, compression="zstd", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dictionary_pagesize_limit": 2**30},
+        {"use_dictionary": False, "data_page_size": 1, "write_batch_size": 1},
+        {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"},
+    ],
+)
+def test_few_rows_are_read_at_once_where_a_few_bytes_stand_for_many(
+    options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "ROOMY", 2**20)
+    path, sizes = tmp_path / "a.parquet", []
+    bomb(path, 2**18, 60, **options)
+    with pq.ParquetFile(path) as reader:
+        for batch in room._batches(path, reader, "image"):
+            sizes.append(batch.nbytes)
+    assert path.stat().st_size < 2**16
+    assert sum(sizes) > 60 * 2**18
+    assert max(sizes) <= 2**20
+    assert read(path).images[:, 0, 0, 0].tolist() == [1] * 60
+
+
+def test_a_page_that_would_unpack_too_far_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb(tmp_path / "a.parquet", 2**20, 2)
+    monkeypatch.setattr(unpacked, "ROOMY", 2**19)
+    with pytest.raises(InvalidError, match="a page unpacks to 1 MiB") as caught:
+        read(tmp_path / "a.parquet", size=8)
+    assert caught.value.hint
+
+
+def test_a_cell_over_the_largest_file_is_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacked, "LARGEST", 4_000)
+    images = [{"bytes": png(1)}, {"bytes": png(2) + bytes(4_000)}, {"bytes": png(3)}]
+    pq.write_table(pa.table({"image": images}), tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet").bad == ("a.parquet row 1",)
+
+
+def test_labels_beyond_63_bits_are_refused(tmp_path: Path) -> None:
+    images, values = [{"bytes": png(1)}] * 2, pa.array([0, 2**63], pa.uint64())
+    pq.write_table(pa.table({"image": images, "label": values}), tmp_path / "a.parquet")
+    with pytest.raises(InvalidError, match="uint64, not whole numbers below") as caught:
+        read(tmp_path / "a.parquet").read_labels()
+    assert "int64" in caught.value.hint
+
+
+def test_no_rows_are_said_to_be_no_images(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [], [])
+    with pytest.raises(MissingError, match="holds no images"):
+        read(tmp_path / "a.parquet", size=8)

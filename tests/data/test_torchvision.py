@@ -13,7 +13,8 @@ from torchvision import datasets
 from spice_cli.config.data import DataSpec
 from spice_cli.data.load import load
 from spice_cli.data.names import CIFAR100, CIFAR100_20
-from spice_cli.errors import MissingError
+from spice_cli.data.plain_pickle import load_plain
+from spice_cli.errors import InvalidError, MissingError
 
 
 def md5(content: bytes) -> str:
@@ -142,3 +143,27 @@ def test_offline_one_error_says_which_file_goes_where(
     assert "`cifar-10-python.tar.gz`" in caught.value.hint
     assert f"`{tmp_path}`" in caught.value.hint
     assert "downloading" in said[0]
+
+
+def test_a_batch_that_would_run_code_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    plain = pickle.dumps
+    monkeypatch.setattr(pickle, "dumps", lambda value: plain([value, Harm()]))
+    content = install(monkeypatch, "CIFAR10", "labels", {"train": 5, "test": 3})
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(content)
+    with pytest.raises(InvalidError, match="not what they should be"):
+        load(DataSpec(name="cifar10", root=str(tmp_path)), lambda _: None)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_pickles_of_every_protocol_are_loaded(protocol: int) -> None:
+    value = {"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, 2], b"x": "y"}
+    found = load_plain(BytesIO(pickle.dumps(value, protocol=protocol)))
+    assert np.array_equal(found.pop("data"), value.pop("data"))  # type: ignore[arg-type]
+    assert found == value

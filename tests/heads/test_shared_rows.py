@@ -57,6 +57,47 @@ def test_what_processes_make_of_their_rows_is_what_one_makes_of_all(
         assert torch.equal(found.probs.argmax(1), result.probs.argmax(1))
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_processes_whose_features_differ_in_the_last_bit_go_on_with_the_same_bits(
+    stretches: Stretches, name: str
+) -> None:
+    kind, own = METHODS[name]
+
+    def work(stretch: Stretch) -> tuple[list[tuple[int, ...]], Result]:
+        exchanged: list[tuple[int, ...]] = []
+
+        def gather(rows: Tensor) -> Tensor:
+            exchanged.append(tuple(rows.shape))
+            return stretch.gather(rows)
+
+        def add(tensors: list[Tensor]) -> None:
+            exchanged.append((len(tensors),))
+            stretch.add(tensors)
+
+        def first(tensors: list[Tensor]) -> None:
+            exchanged.append((-len(tensors),))
+            stretch.first(tensors)
+
+        rows = blobs()
+        noise = torch.Generator().manual_seed(stretch.rank)
+        up = torch.rand(rows.shape, generator=noise) < 0.5 if stretch.rank else rows.isnan()
+        rows = torch.where(up, rows.nextafter(torch.full_like(rows, 2)), rows)
+        counted = Stretch(stretch.rank, stretch.world, gather, add, first)
+        source = plain_source(rows, 4, stretch=counted)
+        method = kind(source, SelfLabel(heads=1), own, torch.Generator().manual_seed(1))
+        for number in range(1, method.epochs + 1):
+            method.epoch(number, torch.Generator().manual_seed(number), lambda images: None)
+        return exchanged, method.result()
+
+    first, *others = stretches(3, work)
+    for exchanged, found in others:
+        assert exchanged == first[0]
+        assert torch.equal(found.losses, first[1].losses)
+        assert torch.equal(found.probs, first[1].probs)
+        for key, value in found.state.items():
+            assert torch.equal(value, first[1].state[key]), key
+
+
 @pytest.mark.parametrize(("n", "world"), [(240, 2), (241, 3), (5, 4)])
 def test_neighbours_of_processes_are_those_of_one(stretches: Stretches, n: int, world: int) -> None:
     expected = neighborhoods(blobs(n))
@@ -72,5 +113,5 @@ def test_neighbours_of_processes_are_those_of_one(stretches: Stretches, n: int, 
 
 def test_rows_are_shared_by_methods_that_cluster_features_themselves() -> None:
     facts = Facts(images=6000, clusters=4, features=16, side=32, left={"probs": (6000, 4)})
-    assert all(kind.wants(own, facts).rows for kind, own in METHODS.values())
-    assert not SphericalKMeans.wants(KMeansConfig(features="head"), facts).rows
+    assert all(kind.wants(own, facts).passes for kind, own in METHODS.values())
+    assert not SphericalKMeans.wants(KMeansConfig(features="head"), facts).passes

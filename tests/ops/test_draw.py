@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from spice_cli.ops import draw as module
-from spice_cli.ops.draw import draw
+from spice_cli.ops.draw import CATEGORIES, draw, weighted
 
 
 def generator() -> torch.Generator:
@@ -28,3 +28,31 @@ def test_few_of_very_many_are_drawn_one_by_one(monkeypatch: pytest.MonkeyPatch) 
 def test_a_large_share_is_drawn_without_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MANY", 999)
     assert len(draw(1000, 10, generator()).unique()) == 10
+
+
+def test_of_few_rows_the_weighted_ones_are_those_of_torch() -> None:
+    weights = torch.rand(50, generator=generator())
+    expected = torch.multinomial(weights, 80, replacement=True, generator=generator())
+    assert weighted(weights, 80, generator()).equal(expected)
+
+
+def test_many_rows_are_drawn_in_proportion_to_their_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CATEGORIES", 3)
+    weights = torch.tensor([0.0, 1.0, 0.0, 2.0, 5.0, 0.0])
+    found = weighted(weights, 40_000, generator())
+    assert found.dtype == torch.int64
+    shares = found.bincount(minlength=6) / 40_000
+    torch.testing.assert_close(shares, weights / 8, atol=0.01, rtol=0)
+    assert shares[weights == 0].sum() == 0
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.ones(2, dtype=torch.float64))
+    assert weighted(weights, 2, generator()).tolist() == [4, 4]
+
+
+def test_more_rows_than_torch_takes_can_be_drawn_from() -> None:
+    weights = torch.zeros(CATEGORIES + 5)
+    weights[[7, -2]] = torch.tensor([1.0, 3.0])
+    found = weighted(weights, 4000, generator())
+    assert set(found.tolist()) == {7, CATEGORIES + 3}
+    assert 0.7 < (found > 7).float().mean() < 0.8

@@ -1,6 +1,7 @@
 """What several processes, which are threads here, make of all rows is what one makes of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,11 +47,11 @@ def test_sums_are_over_processes_and_they_agree_on_the_first_ones() -> None:
     WHOLE.sum(alone)
     WHOLE.agree(alone)
     assert alone == 2
-    second = Stretch(1, 2, add=lambda tensors: [tensor.add_(7) for tensor in tensors] and None)
+    second = Stretch(1, 2, add=lambda own: own[0].add_(7), first=lambda own: own[0].fill_(5))
     second.sum(one)
     assert one == 10
     second.agree(one)
-    assert one == 7
+    assert one == 5
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -74,6 +75,29 @@ def test_kmeans_of_processes_is_that_of_one(
     assert torch.equal(first.labels, expected.labels)
     torch.testing.assert_close(first.centers, expected.centers, atol=1e-5, rtol=1e-4)
     assert first.inertia == pytest.approx(expected.inertia, rel=1e-6)
+
+
+@pytest.mark.parametrize("places", [8, 512])
+def test_kmeans_of_processes_that_see_others_rows_otherwise_takes_as_many_iterations(
+    stretches: Stretches, places: int
+) -> None:
+    x = torch.randn(places, 8, generator=generator()).mul(64).round().repeat(512 // places, 1)
+
+    def work(stretch: Stretch) -> tuple[int, Tensor]:
+        seen, exchanged = 3.0 * x, []
+        seen[stretch.of(len(x))] = x[stretch.of(len(x))]
+
+        def add(tensors: list[Tensor]) -> None:
+            exchanged.append(tensors)
+            stretch.add(tensors)
+
+        counted = replace(stretch, add=add)
+        found = kmeans(seen, 8, generator=generator(2), spherical=False, stretch=counted)
+        return len(exchanged), found.centers
+
+    first, other = stretches(2, work)
+    assert first[0] == other[0]
+    assert torch.equal(first[1], other[1])
 
 
 def test_a_cluster_that_runs_empty_starts_again_at_the_same_row_in_every_process(

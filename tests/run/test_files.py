@@ -110,7 +110,7 @@ def test_a_link_in_the_place_of_a_partial_file_is_not_written_through(tmp_path: 
     assert not (tmp_path / "f").is_symlink()
 
 
-@pytest.mark.parametrize("name", ["run.json", "embed.safetensors", "embed.jsonl", ".lock"])
+@pytest.mark.parametrize("name", ["run.json", "embed.safetensors", "embed.JSONL", ".lock"])
 def test_what_a_run_reads_or_adds_to_may_not_be_a_link_or_a_pipe(tmp_path: Path, name: str) -> None:
     check_own(tmp_path)
     (tmp_path / "images").symlink_to("/")

@@ -45,7 +45,7 @@ def test_no_run_is_missing(tmp_path: Path) -> None:
     [
         ("", "it is not JSON at line 1 column 0"),
         ('{"format": 1,', "it is not JSON at line 1"),
-        ("[]", "is not a manifest: is not a table"),
+        ("[]", "is not a manifest: it is not a table"),
         ("\xff", "it is not JSON"),
         ("[" * 5000, "it is not JSON"),
     ],
@@ -147,3 +147,9 @@ def test_no_manifest_ends_in_a_traceback(whole: Run, draw: st.DataObject) -> Non
             run.read(stage)
         except SpiceError as error:
             assert str(error)
+
+
+def test_runs_in_a_directory_that_is_none_are_named(run: Run) -> None:
+    with pytest.raises(MissingError) as failure:
+        load_manifest(run.path.parent)
+    assert failure.value.hint == f"in it there are runs: --run {run.path}"

@@ -41,3 +41,20 @@ def test_runs_that_are_gone_do_not_count(spice: Spice, united: Path) -> None:
     shutil.rmtree(united.parent / "seed-0")
     shutil.move(united, "alone")
     spice("evaluate", "-r", "alone")
+
+
+def test_a_link_beside_it_is_not_followed(spice: Spice, united: Path, tmp_path: Path) -> None:
+    spice("semi", "-r", united.parent / "seed-1", "--set", "steps=2")
+    shutil.move(united.parent / "seed-1", tmp_path / "elsewhere")
+    (united.parent / "seed-1").symlink_to(tmp_path / "elsewhere")
+    assert json.loads(spice("status", "-r", united, "--json").stdout)["semi"] == "done"
+
+
+@pytest.mark.parametrize("name", ["../outside", "/", "a\0b"])
+def test_a_name_that_leads_elsewhere_is_one_error(spice: Spice, united: Path, name: str) -> None:
+    content = json.loads((united / "run.json").read_text())
+    content["stages"]["semi"]["config"] = {"from": {"members": {name: "0" * 64}}}
+    (united / "run.json").write_text(json.dumps(content))
+    (united / "run.json.spare").unlink()
+    said = spice("status", "-r", united, code=4).stderr
+    assert "is not a manifest: `stages.semi` is wrong: `from` names no runs beside it" in said

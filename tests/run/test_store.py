@@ -58,7 +58,7 @@ def test_a_run_on_other_images_is_refused(run: Run, data: Data) -> None:
         Run.create(run.path, other, Recipe(name="x"), seed=0)
     assert "--run" in failure.value.hint
     split = data.model_copy(update={"spec": DataSpec(name="toy", protocol="split")})
-    with pytest.raises(InvalidError, match="is a run on other settings, not on `toy`"):
+    with pytest.raises(InvalidError, match="other settings of `toy` .* protocol whole, not split"):
         Run.create(run.path, split, Recipe(name="x"), seed=0)
 
 
@@ -369,3 +369,10 @@ def test_what_a_killed_writer_left_is_cleared_away(done: Run) -> None:
     (done.path / "mine.partial").write_bytes(b"not ours")
     with done.lock():
         assert [file.name for file in done.path.glob("*.partial")] == ["mine.partial"]
+
+
+def test_what_is_no_text_is_refused_before_anything_is_written(tmp_path: Path, data: Data) -> None:
+    with pytest.raises(InvalidError, match=r"`x\udcff.toml` is not UTF-8") as at:
+        Run.create(tmp_path / "r", data, Recipe(name="x\udcff.toml"), seed=0)
+    assert "rename it" in at.value.hint
+    assert not (tmp_path / "r").exists()

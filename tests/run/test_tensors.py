@@ -175,3 +175,13 @@ def test_large_tensors_are_mapped_and_what_is_written_to_them_stays_in_the_proce
     found.tensors["z"].zero_()
     assert sha256(file) == digest
     assert torch.equal(load(file).tensors["z"], TENSORS["z"])
+
+
+@pytest.mark.parametrize("shape", [[2**63, 0], [2**64 - 1, 0], [0, 2**62, 4], [0, 2**60]])
+def test_a_shape_that_no_tensor_can_have_is_refused(shape: list[int], tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    head = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    file.write_bytes(struct.pack("<Q", len(head)) + head)
+    with pytest.raises(InvalidError, match="a shape that no tensor can have") as caught:
+        load(file)
+    assert caught.value.hint

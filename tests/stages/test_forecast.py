@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from spice_cli.config.pretrain import Pretrain
 from spice_cli.run.manifest import Stage
 from spice_cli.run.store import Run
 from spice_cli.settings.configs import stage_config
-from spice_cli.stages import pace
-from spice_cli.stages.forecast import forecast, free_disk, total
+from spice_cli.stages import pace, room
+from spice_cli.stages.forecast import forecast, free_disk, processes
+from spice_cli.stages.lines import Line, disk, total
 from spice_cli.stages.pending import pending
 
 CPU = torch.device("cpu")
@@ -42,7 +44,13 @@ def test_what_follows_a_change_is_to_be_done_again_and_nothing_is_written(finish
     before = (finished / "run.json").read_bytes()
     changed = configs(run, **{"self-label": "heads=3"})
     states = pending(run, changed, 0)
-    assert list(states.values()) == ["up to date", "up to date", "to do", "to do", "to do"]
+    assert list(states.values()) == [
+        "up to date",
+        "up to date",
+        "redo: heads 4 -> 3",
+        "redo: after `self-label`",
+        "redo: after `self-label`",
+    ]
     lines = forecast(run, changed, clusters=None, seed=0, device=CPU, network=None)
     assert [line.seconds is not None for line in lines] == [False, False, True, True, True]
     low, high = total(lines)
@@ -53,7 +61,35 @@ def test_what_follows_a_change_is_to_be_done_again_and_nothing_is_written(finish
 
 def test_another_seed_is_to_be_done_from_the_start(finished: Path) -> None:
     run = Run.open(finished)
-    assert set(pending(run, configs(run), 1).values()) == {"to do"}
+    assert set(pending(run, configs(run), 1).values()) == {"redo: seed 0 -> 1"}
+
+
+def test_settings_that_differ_are_named_and_the_rest_counted(finished: Path) -> None:
+    run = Run.open(finished)
+    many = {**configs(run), "pretrain": configs(run)["pretrain"].model_copy(
+        update={"epochs": 2, "batch_size": 7, "lr": 0.5, "width": 9})}  # fmt: skip
+    told = pending(run, many, 0)["pretrain"]
+    assert told.startswith("redo: ")
+    assert told.count(" -> ") == 3
+    assert told.endswith(", ...")
+    assert "epochs 3 -> 2" in pending(run, configs(run, pretrain="epochs=2"), 0)["pretrain"]
+    nested = pending(run, configs(run, pretrain="views.flip=0.25"), 0)["pretrain"]
+    assert nested.startswith("redo: views.flip ")
+
+
+def test_what_is_broken_or_never_made_is_told_from_what_changed(
+    copied: Path, forget: Callable[..., Path]
+) -> None:
+    forget(copied, "semi")
+    (copied / "select-reliable.safetensors").unlink()
+    run = Run.open(copied)
+    sections = run.manifest.recipe.sections
+    asked = {**configs(run), "semi": stage_config("semi", sections.get("semi"), {}, [])}
+    assert list(pending(run, asked, 0).values()) == [
+        *["up to date"] * 3,
+        "redo: its file is broken",
+        "to do",
+    ]
 
 
 def test_updates_are_timed_with_the_memory_they_keep() -> None:
@@ -72,3 +108,35 @@ def test_updates_are_timed_with_the_memory_they_keep() -> None:
 
 def test_the_free_disk_of_a_run_that_is_not_there_yet_is_known(tmp_path: Path) -> None:
     assert free_disk(tmp_path / "not" / "yet") > 0
+
+
+def test_rows_that_are_kept_until_they_are_written_lie_on_the_disk_twice(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(finished)
+    changed = configs(run, embed="views=1")
+    rows = 4 * 1797 * run.record(Stage.EMBED).tensors["embeddings"].shape[1] * 3
+    for least, times in ((rows + 1, 1), (rows, 2)):
+        monkeypatch.setattr(room, "KEPT", least)
+        lines = forecast(run, changed, clusters=None, seed=0, device=CPU, network=None)
+        assert (lines[1].disk, lines[1].peak) == (rows, times * rows)
+        assert all(line.peak == line.disk for line in lines[2:])
+
+
+def test_the_most_on_the_disk_is_what_stages_before_left_and_the_fullest_one_takes() -> None:
+    lines = [
+        Line("pretrain", "to do", disk=5, peak=5),
+        Line("embed", "to do", disk=10, peak=20),
+        Line("self-label", "to do", disk=1, peak=1),
+    ]
+    assert disk(lines) == (16, 25)
+    assert disk(lines[:1] + lines[2:]) == (6, 6)
+    assert disk(lines, runs=3) == (48, 57)
+    assert disk([]) == (0, 0)
+
+
+def test_processes_are_those_that_the_launcher_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processes() == (1, 1)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert processes() == (4, 2)

@@ -18,7 +18,7 @@ SIZES = {
     "select-exact": (10_000, 24_000),
     "select-ivf": (10_000, 24_000),
     "semi": (10_000, 24_000),
-    "evaluate": (20_000, 50_000),
+    "evaluate": (50_000, 400_000),
 }
 PROCESS, MORE = 2**27, 2**23
 """What a process that has loaded everything takes for a few images; what sizes leave open."""

@@ -101,11 +101,11 @@ def _test_side(train: int, test: int) -> dict[str, np.ndarray]:
 def test_probes_are_chosen_by_name_and_replace_the_usual_one(spice: Spice, copied: Path) -> None:
     line = ["evaluate", "-r", copied, "--stage", "embed", "--json", "--probe"]
     result = spice(*line, "neighbors", "knn", "--metrics", "acc")
-    assert list(json.loads(result.stdout)) == ["acc", "neighbors", "knn"]
+    assert list(json.loads(result.stdout)) == ["acc", "neighbors", "knn", "of"]
     assert "neighbors: share of the 20 nearest" in result.stderr
     assert "`nearest` is not one of" in spice(*line, "nearest", code=2).stderr
     semi = json.loads(spice("evaluate", "-r", copied, "--json", "--probe", "knn").stdout)
-    assert list(semi) == ["acc", "nmi", "ari", "knn"]
+    assert list(semi) == ["acc", "nmi", "ari", "knn", "of"]
 
 
 @pytest.mark.parametrize("flags", [["--probe", "knn"], ["--oracle"]])

@@ -189,6 +189,26 @@ def test_embedding_again_with_other_settings_starts_anew(
     assert not list(copied.glob("*.checkpoint.*"))
 
 
+def test_pretraining_goes_on_in_the_same_order_with_less_memory(
+    tiny: Path,
+    copied: Path,
+    forget: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spice_cli.ops.shuffle.BLOCK", 2**10)
+    forget(copied, *list(Stage)[: list(Stage).index(Stage.ASK)])
+    other = shutil.copytree(copied, tmp_path / "other")
+    config = stage_config("pretrain", settings(tiny)["pretrain"], {}, [])
+    whole = go(Run.open(copied), Stage.PRETRAIN, config, Silent())
+    with pytest.raises(KeyboardInterrupt):
+        go(Run.open(other), Stage.PRETRAIN, config, Interrupting(line=2))
+    monkeypatch.setenv("SPICE_MEMORY", "0.0001")
+    track = Silent()
+    assert go(Run.open(other), Stage.PRETRAIN, config, track) == whole
+    assert track.said[0] == "`pretrain` goes on after epoch 1"
+
+
 def test_a_checkpoint_of_other_settings_is_not_continued(
     tiny: Path, copied: Path, forget: Callable[..., Path]
 ) -> None:

@@ -3,6 +3,7 @@
 python chain.py IMAGES RUNS METHOD...
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 
 from spice_cli.commands.devices import together
 from spice_cli.data.load import resolve
+from spice_cli.ops import shuffle
 from spice_cli.run.manifest import Recipe, Stage
 from spice_cli.run.store import Run
 from spice_cli.settings.configs import data_spec, stage_config
+from spice_cli.stages import self_label, semi
 from spice_cli.stages.images import describe
 from spice_cli.stages.perform import perform
 from spice_cli.track import Silent
@@ -31,11 +34,11 @@ def steps(method: str) -> dict[Stage, tuple[dict[str, Any], list[str]]]:
     }
     embed = {Stage.EMBED: ({}, ["views=1", "batch_size=25", "precision=fp32"])}
     if method == "simclr":
-        flags = {"method": "scan", "clusters": 4, "epochs": 2}
-        sets = ["backbone=train", "batch_size=32", "neighbors=3", "lr=0.0001", "precision=fp32"]
+        flags = {"method": "scan", "clusters": 4, "epochs": STEPS}
+        sets = ["backbone=train", "batch_size=64", "neighbors=3", "lr=0.00001", "precision=fp32"]
         chain |= {**embed, Stage.SELF_LABEL: (flags, sets)}
     if method == "moco":
-        sets = ["batch_size=8", "ratio=3", "lr=0.0001", "precision=fp32", "compile=off"]
+        sets = ["batch_size=8", "ratio=3", "stop=0", "lr=0.00001", "precision=fp32", "compile=off"]
         chain |= {
             **embed,
             Stage.SELF_LABEL: ({"method": "kmeans", "clusters": 4}, []),
@@ -60,4 +63,9 @@ def work(images: str, runs: Path, methods: list[str]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    semi.ROUND = 1  # a line of the log a step
+    semi.check_shares = self_label.check_share = lambda *_, **__: None  # noise has no clusters
+    shuffle.BLOCK = 2**11
+    if os.environ.get("RANK") == "1":
+        os.environ["SPICE_MEMORY"] = "0.00001"  # less than the images: its order would be another
     together(lambda: work(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))

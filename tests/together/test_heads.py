@@ -126,3 +126,43 @@ def test_one_process_goes_on_where_two_were_stopped(
         process.wait(LIMIT)
     assert re.search(r"goes on after epoch \d+", spice(*line("spice", run)).stderr)
     same(run, whole / "spice")
+
+
+def second_of(launcher: int) -> int | None:
+    """Find the second process that a launcher started."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == launcher and b"RANK=1" in (entry / "environ").read_bytes().split(b"\0"):
+                return int(entry.name)
+        except OSError:
+            continue
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_a_forced_redo_of_which_a_process_is_killed_goes_on_after_the_restart(
+    dealt: Path, tmp_path: Path
+) -> None:
+    whole, run = dealt / "2" / "spice", tmp_path / "run"
+    shutil.copytree(whole, run)
+    own = [*line("spice", run), "--force", "--checkpoint-seconds", "0"]
+    command = torchrun(2, "-m", "spice_cli", *own)
+    command.insert(4, "--max-restarts=1")
+    second = None
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as process:
+        end = time.monotonic() + LIMIT
+        while not (run / "self-label.checkpoint.safetensors").exists():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            second = second or second_of(process.pid)
+            time.sleep(0.001)
+        assert second is not None
+        os.kill(second, signal.SIGKILL)
+        said = process.communicate(timeout=LIMIT)[1]
+    assert process.returncode == 0, said
+    assert re.search(r"`self-label` goes on after epoch \d+", said)
+    name = "self-label.safetensors"
+    assert (run / name).read_bytes() == (whole / name).read_bytes()
+    assert {file.name for file in run.iterdir()} == {file.name for file in whole.iterdir()}
+    assert len(log(run)) == 20
