@@ -176,8 +176,12 @@ def images(folder: Path) -> Kind:
     return case
 
 
-def source(name: str, valid: Callable[[], list[bytes]]) -> Callable[[Path], Kind]:
-    """Files that are read as a data set is."""
+def source(
+    name: str,
+    valid: Callable[[], list[bytes]],
+    bomb: Callable[[random.Random], bytes] | None = None,
+) -> Callable[[Path], Kind]:
+    """Files that are read as a data set is, among them bombs."""
 
     def kind(folder: Path) -> Kind:
         import os
@@ -194,6 +198,8 @@ def source(name: str, valid: Callable[[], list[bytes]]) -> Callable[[Path], Kind
             load(DataSpec(name=resolve(str(file)), size=8), lambda text: None).read_labels()
 
         def case(draw: random.Random) -> Read:
+            if bomb and draw.random() < 0.03:
+                return partial(read, bomb(draw))
             content = draw.choice(contents)
             return partial(read, mutated(content, draw) if draw.random() < 0.85 else content)
 
@@ -348,7 +354,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "image": images,
     "npz": source("npz", _npz),
     "tar": source("tar", _tar),
-    "parquet": source("parquet", fuzz_columns.parquet),
+    "parquet": source("parquet", fuzz_columns.parquet, fuzz_columns.bomb),
     "arrow": fuzz_columns.arrow,
     "sparse tar": fuzz_columns.sparse,
     "recipe": recipes,

@@ -7,7 +7,7 @@ import random
 import shutil
 import tarfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ FEATURES = {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["a"
 SPLITS = {"splits": ["train", "test"]}
 
 
+@cache
 def parquet() -> list[bytes]:
-    """Make valid files, the odd ones among them as many as plain ones."""
+    """Make valid files, and as many odd ones."""
     import pyarrow as pa
 
     from benchmarks.fuzz_cases import png
@@ -34,24 +35,43 @@ def parquet() -> list[bytes]:
         pa.table({"image": images, "label": large}),
         pa.Table.from_arrays(twice, names=["image", "label", "label"]),
     ]
-    return [_stored(plain)] * 9 + [*map(_stored, odd), *bombs()]
+    return [_stored(plain)] * 4 + [_stored(table) for table in odd]
 
 
-def bombs() -> list[bytes]:
-    """Make files of a few kilobytes that unpack to more than a GiB."""
+def bomb(draw: random.Random) -> bytes:
+    """Draw a Parquet file of a few kilobytes that unpacks to more than a GiB."""
+    return draw.choice([_looked_up, _pages, _page])()
+
+
+@cache
+def _looked_up() -> bytes:
+    import pyarrow as pa
+
+    rows = pa.DictionaryArray.from_arrays(pa.array([0] * 60, pa.int32()), _padded(30_000_000))
+    return _stored(pa.table({"image": rows}), dictionary_pagesize_limit=2**30)
+
+
+@cache
+def _pages() -> bytes:
+    import pyarrow as pa
+
+    return _stored(*[pa.table({"image": _padded(50_000_000)})] * 12, use_dictionary=False)
+
+
+@cache
+def _page() -> bytes:
+    import pyarrow as pa
+
+    return _stored(pa.table({"image": _padded(500_000_000)}), use_dictionary=False)
+
+
+def _padded(size: int) -> Any:
+    """Return a column of one image, behind which very many zeros lie."""
     import pyarrow as pa
 
     from benchmarks.fuzz_cases import png
 
-    value = pa.array([png() + bytes(30_000_000)], pa.binary())
-    rows = pa.DictionaryArray.from_arrays(pa.array([0] * 60, pa.int32()), value)
-    looked_up = _stored(pa.table({"image": rows}), dictionary_pagesize_limit=2**30)
-    value = pa.array([png() + bytes(100_000_000)], pa.binary())
-    long = pa.table({"image": value})
-    pages = _stored(*[long] * 15, use_dictionary=False)
-    value = pa.array([png() + bytes(1_200_000_000)], pa.large_binary())
-    page = _stored(pa.table({"image": value}), use_dictionary=False)
-    return [looked_up, pages, page]
+    return pa.array([png() + bytes(size)], pa.binary())
 
 
 def _stored(*tables: Any, **options: Any) -> bytes:
@@ -90,8 +110,10 @@ def arrow(folder: Path) -> Kind:
             files["dataset_dict.json"] = json.dumps(SPLITS).encode()
         name = draw.choice([name for name in files if not name.endswith("info.json")])
         if name.endswith(".arrow"):
-            odd = draw.random() < 0.8
-            files[name] = mutated(files[name], draw) if odd else files[name]
+            if draw.random() < 0.03:
+                files[name] = _arrow_bomb()
+            elif draw.random() < 0.8:
+                files[name] = mutated(files[name], draw)
         else:
             value = SPLITS if split and name == "dataset_dict.json" else state
             files[name] = spelled(rewritten(value, draw), draw)
@@ -111,16 +133,22 @@ def _streams() -> list[bytes]:
     named = plain.replace_schema_metadata({"huggingface": json.dumps(FEATURES)})
     deep = plain.replace_schema_metadata({"huggingface": b"[" * 200_000})
     large = pa.table({"image": images, "label": pa.array([2**63] * 6, pa.uint64())})
-    bomb = pa.table({"image": pa.array([png() + bytes(1_200_000_000)], pa.large_binary())})
-    tables = [named] * 6 + [plain, plain.slice(0, 0), deep, large, bomb]
-    return [_streamed(table, packed=table is bomb) for table in tables]
+    tables = [named] * 6 + [plain, plain.slice(0, 0), deep, large]
+    return [_streamed(table) for table in tables]
 
 
-def _streamed(table: Any, *, packed: bool) -> bytes:
+@cache
+def _arrow_bomb() -> bytes:
+    import pyarrow as pa
+
+    return _streamed(pa.table({"image": _padded(700_000_000)}), "zstd")
+
+
+def _streamed(table: Any, packing: str | None = None) -> bytes:
     import pyarrow as pa
 
     out = io.BytesIO()
-    options = pa.ipc.IpcWriteOptions(compression="zstd" if packed else None)
+    options = pa.ipc.IpcWriteOptions(compression=packing)
     with pa.ipc.new_stream(out, table.schema, options=options) as stream:
         stream.write_table(table)
     return out.getvalue()
@@ -144,4 +172,4 @@ def sparse(folder: Path) -> Kind:
             file.write(bytes(1024))
         load(DataSpec(name=resolve(str(folder / "x.tar")), size=8), lambda text: None)
 
-    return lambda draw: partial(read, [draw.choice([512, 2**26, 2**28, 2**29]) for _ in range(9)])
+    return lambda draw: partial(read, [draw.choice([512, 2**28, 2**28, 2**29]) for _ in range(9)])

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # which training loads: it belongs to the process
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -1,5 +1,6 @@
 """Arrays made elsewhere: `.npy` and `.safetensors` files, and embeddings in them."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ UNREADABLE = (SafetensorError, ValueError, OSError, EOFError)
 """What the libraries raise on files that are damaged."""
 IMPOSSIBLE = (OverflowError, TypeError, RuntimeError, MemoryError)
 """What they raise on shapes that cannot be."""
+MOST = 2**59
+"""Values that a tensor has at most, were its empty axes not."""
 
 
 def read(file: Path) -> dict[str, Tensor]:
@@ -36,7 +39,11 @@ def read(file: Path) -> dict[str, Tensor]:
                 raise InvalidError(f"`{file}` holds {array.dtype}, not numbers")
             array = array.astype(array.dtype.newbyteorder("="))
             return {"": torch.from_numpy(np.ascontiguousarray(array))}
-        return dict(load_file(file))
+        found = dict(load_file(file))
+        for name, tensor in found.items():
+            if math.prod(max(size, 1) for size in tensor.shape) > MOST:
+                raise ValueError(f"`{name}` has a shape that no tensor can have")
+        return found
     except (*UNREADABLE, *IMPOSSIBLE) as error:
         raise InvalidError(
             f"`{file}` cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}",
