@@ -3,6 +3,7 @@
 import errno
 import logging
 import stat
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -33,6 +34,8 @@ TURNS = {
 Box = tuple[int, int, int, int]
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+# Of 32 MiB or less, each thread would keep those that were freed.
+Image.core.set_block_size(2**26)  # type: ignore[attr-defined]
 
 
 def dimensions(source: bytes | Path) -> tuple[int, int]:
@@ -52,7 +55,7 @@ def decode(source: bytes | Path, side: int) -> np.ndarray:
     some bytes a pixel of a `BLOCK`. Raises whatever Pillow raises on what it cannot read, and
     ValueError for what takes more than `HELD`.
     """
-    with _open(source) as image, HELD.of(footprint(image)):
+    with _open(source) as image, HELD.of(footprint(image)), closing(image):
         image.load()
         turn = image.getexif().get(ExifTags.Base.Orientation)
         turn = turn if turn in TURNS else 1
@@ -76,10 +79,15 @@ def _square(image: Image.Image, turn: int, side: int) -> Image.Image:
     That is how Pillow does it, which rounds to whole levels in between, so that what is resized
     across in blocks comes out the same.
     """
+    if turn == 1 and image.size == (side, side):
+        return _rgb(image)
     width, height = image.size if turn < 5 else image.size[::-1]
     short = min(width, height)
     left, top = (width - short) // 2, (height - short) // 2
     rows = max(1, BLOCK // short)
+    if rows >= short:
+        part = _rgb(_upright(image, turn, (left, top, left + short, top + short)))
+        return part.resize((side, side), Image.Resampling.BICUBIC)
     across = Image.new("RGB", (side, short))
     for start in range(0, short, rows):
         end = min(start + rows, short)

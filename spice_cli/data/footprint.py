@@ -1,5 +1,6 @@
 """How much memory Pillow takes to decode an image, from its header alone."""
 
+import math
 import struct
 from typing import Any
 
@@ -20,9 +21,8 @@ def footprint(image: Image.Image) -> int:
     if image.format == "TIFF":
         bits = image_.tag_v2.get(258, (1,))
         tile = int(image_.tag_v2.get(322, 1) * image_.tag_v2.get(323, 1))
-        return pixels * PIXEL + max(pixels, tile) * -(
-            -int(sum(bits)) // 8
-        )  # it may be all one strip
+        strip = max(pixels, tile) * math.ceil(int(sum(bits)) / 8)  # it may be the whole image
+        return pixels * PIXEL + strip
     return pixels * OTHER.get(image.format or "", PIXEL)
 
 

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -174,3 +176,27 @@ def test_a_webp_file_of_any_length_is_not_read_whole(tmp_path: Path) -> None:
         opened.truncate(decode_module.LARGEST + 1)
     with pytest.raises(OSError, match="cannot identify"):
         dimensions(file)
+
+
+def test_what_was_decoded_is_freed_before_another_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images: list[Image.Image] = []
+
+    class Watched(Allowance):
+        """Sees at the end of a turn whether its image still has pixels."""
+
+        @contextmanager
+        def of(self, size: int) -> Iterator[None]:
+            with super().of(size):
+                yield
+                with pytest.raises(ValueError, match="closed"):
+                    images[-1].getpixel((0, 0))
+
+    plain = decode_module._open
+    monkeypatch.setattr(decode_module, "HELD", Watched(2**20))
+    monkeypatch.setattr(
+        decode_module, "_open", lambda source: images.append(plain(source)) or images[-1]
+    )
+    decode(encode(Image.new("RGB", (30, 20))), 8)
+    assert len(images) == 1
