@@ -20,6 +20,7 @@ from statistics import median
 
 import torch
 
+from benchmarks.machine import processor
 from benchmarks.measure import Row
 
 BENCHES = {
@@ -65,7 +66,7 @@ def header() -> str:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     return (
         f"{device}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"{', '.join(found)}; {time.strftime('%Y-%m-%d')}. Medians (least to most) of the repeats "
@@ -96,11 +97,6 @@ def _times(values: list[float], units: float | None) -> str:
 
 def _second(value: float) -> str:
     return f"{value:.3g} s" if value >= 1 else f"{value * 1e3:.3g} ms"
-
-
-def _cpu() -> str:
-    names = re.findall(r"model name\s*: (.*)", _read("/proc/cpuinfo"))
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _read(path: str) -> str:

@@ -72,7 +72,7 @@ def exports(folder: Path) -> Kind:
     """Exports: what is written is read again as the same names, but for bytes that are no text."""
     import pyarrow.parquet as pq
 
-    from spice_cli.data.named import text
+    from spice_cli.data.spelling import text
     from spice_cli.stages.image_rows import lines, write
 
     columns = ("path", "cluster", "name")

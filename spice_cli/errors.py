@@ -4,6 +4,7 @@ import errno
 import os
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What is answered where there is no more room."""
 OUTSIDE = FULL | {
     errno.EACCES, errno.EBADF, errno.EBUSY, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
     errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOTDIR, errno.EPERM,

@@ -8,10 +8,11 @@ import pytest
 ROOT = Path(__file__).parent.parent / "spice_cli"
 TORCH_FREE = {
     "config", "errors", "console", "catalog", "cli", "commands", "track", "settings", "published",
-    "stopping", "streams", "json_text", "visible", "figures",
+    "stopping", "streams", "json_text", "visible", "figures", "cores",
 }  # fmt: skip
 MAY_IMPORT = {
     "errors": set(),
+    "cores": set(),
     "track": set(),
     "published": set(),
     "catalog": set(),
@@ -24,7 +25,7 @@ MAY_IMPORT = {
     "settings": {"settings", "catalog", "config", "errors", "json_text"},
     "ops": {"ops"},
     "models": {"models", "ops", "errors", "config", "json_text"},
-    "data": {"data", "ops", "errors", "config", "catalog", "json_text"},
+    "data": {"data", "ops", "errors", "config", "catalog", "json_text", "cores"},
     "methods": {"methods", "models", "ops", "config", "errors"},
     "heads": {"heads", "models", "ops", "config", "errors"},
     "selections": {"selections", "ops", "config"},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     },
     "commands": {
         "commands", "stages", "run", "data", "catalog", "config", "console", "errors", "settings",
-        "published", "stopping", "json_text", "visible", "figures",
+        "published", "stopping", "json_text", "visible", "figures", "cores",
     },
     "cli": {"commands", "console", "stopping", "streams"},
     "stopping": {"console", "errors"},

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from spice_cli.console import fail
+from spice_cli.cores import cores
 from spice_cli.stopping import GOES_ON, explained
 
 NOTICED = 1.5
@@ -86,13 +87,6 @@ def _started() -> bool:
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
-def _cores() -> int:
-    """Return on how many cores this process may run."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _launch(devices: int) -> int:
     """Start this command in `devices` processes by torch's elastic launcher; return its exit code.
 
@@ -103,7 +97,7 @@ def _launch(devices: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // devices)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // devices)))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from spice_cli.data.spelling import text
 from spice_cli.errors import InvalidError
 from spice_cli.json_text import parse_json
 
@@ -105,12 +106,8 @@ def _single(schema: pa.Schema, name: str, source: str) -> pa.Field:
 def _classes(feature: dict[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:
     names, number = feature.get("names"), feature.get("num_classes")
     if isinstance(names, list) and names:
-        return tuple(_text(str(name)) for name in names), len(names)
+        return tuple(text(str(name)) for name in names), len(names)
     return None, number if isinstance(number, int) and 0 < number < 2**31 else None
-
-
-def _text(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from spice_cli.catalog import DATASETS
 from spice_cli.config.data import DataSpec
+from spice_cli.cores import cores
 from spice_cli.data.attempt import attempt
 from spice_cli.data.dataset import Say, require_test
 from spice_cli.data.decode import decode, dimensions
 from spice_cli.data.journal import Journal
 from spice_cli.data.side import Sizes, choose_side
 from spice_cli.errors import InvalidError, MissingError
-from spice_cli.ops.hardware import cores
 
 T = TypeVar("T")
 Room = Callable[[tuple[int, ...]], np.ndarray]

@@ -8,6 +8,7 @@ from torch import Tensor
 from spice_cli.config.data import DataSpec
 from spice_cli.data.dataset import Dataset, Say, as_labels
 from spice_cli.data.decoded import decode_once
+from spice_cli.data.spelling import text
 from spice_cli.data.walk import SUFFIXES, told, tops, walk
 from spice_cli.errors import MissingError
 
@@ -31,7 +32,7 @@ def folder(spec: DataSpec, say: Say) -> Dataset:
     files = [file for _, found in splits for file in found]
     declared = {name for split, found in splits for name in _classes(split, found)} - {None}
     names = tuple(sorted(filter(None, declared))) if len(declared) > 1 else None
-    paths = [_text(file.relative_to(root)) for file in files]
+    paths = [text(file.relative_to(root).as_posix()) for file in files]
     named = list(zip(paths, files, strict=True))
     decoded = decode_once(named, len(splits[0][1]), spec, say)
 
@@ -71,7 +72,7 @@ def _splits(root: Path) -> list[Path]:
 def _classes(split: Path, files: list[Path]) -> list[str | None]:
     parts = [file.relative_to(split).parts for file in files]
     labelled = all(len(part) > 1 for part in parts)
-    return [_text(Path(part[0])) if labelled else None for part in parts]
+    return [text(part[0]) if labelled else None for part in parts]
 
 
 def _empty(split: Path) -> MissingError:
@@ -79,7 +80,3 @@ def _empty(split: Path) -> MissingError:
     inner = next((path.parent for path in sorted(split.rglob("*.parquet"))), None)
     hint = f"its Parquet files are read with `{inner}`" if inner else f"files may be {kinds}"
     return MissingError(f"`{split}` holds no images", hint=hint)
-
-
-def _text(path: Path) -> str:
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from spice_cli.data.spelling import text
 from spice_cli.data.walk import images_below
 
 
@@ -27,8 +28,3 @@ def _is_dir(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # a name that is too long
         return False
-
-
-def text(path: str | Path) -> str:
-    """Spell a path as text; bytes that are none become escapes."""
-    return str(path).encode("utf-8", "backslashreplace").decode()

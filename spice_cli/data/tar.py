@@ -19,6 +19,7 @@ from spice_cli.data.decode import LARGEST
 from spice_cli.data.decoded import keep_decoded
 from spice_cli.data.encoded import Item
 from spice_cli.data.links import own_files
+from spice_cli.data.spelling import text
 from spice_cli.data.walk import SUFFIXES
 from spice_cli.errors import InvalidError, MissingError
 
@@ -126,7 +127,7 @@ def _members(file: Path, say: Say) -> list[Member]:
     if left:
         say(f"left out of `{file}`: {left:,} that are hidden, links, or named out of it")
     return [
-        Member(_text(name), info.offset_data, info.size, labels.get(_stem(name)))
+        Member(text(name), info.offset_data, info.size, labels.get(_stem(name)))
         for name, info in images
     ]
 
@@ -152,7 +153,3 @@ def _read(file: BinaryIO, start: int, size: int) -> bytes | None:
     file.seek(start)
     content = file.read(size)
     return content if len(content) == size else None
-
-
-def _text(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()

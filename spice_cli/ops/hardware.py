@@ -34,13 +34,6 @@ def memory() -> int:
     return min(found)
 
 
-def cores() -> int:
-    """Return on how many cores this process may run, whatever its threads are set to."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def free_memory(device: torch.device) -> int:
     """Return the bytes that a GPU has free, with those that torch holds there and does not use.
 

@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spice_cli.errors import InvalidError
+from spice_cli.errors import FULL, InvalidError
 
 OWN = (
     ".json", ".jsonl", ".safetensors", ".spare", ".previous", ".partial", ".lock", ".rows", ".redo",
 )  # fmt: skip
 """What the names of the files end in that a run reads again or adds to."""
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What is answered where there is no more room."""
 
 
 @contextmanager

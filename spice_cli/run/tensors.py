@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
@@ -126,7 +126,7 @@ def load(path: Path, names: Collection[str] = ()) -> Loaded:
         for name, entry in sorted(head.items(), key=lambda item: item[1]["data_offsets"]):
             if (dtype := DTYPES.get(entry["dtype"])) is None:
                 raise InvalidError(f"tensor `{name}` in `{path}` is of unknown dtype")
-            if math.prod(max(size, 1) for size in entry["shape"]) > _MOST:
+            if not possible(entry["shape"]):
                 raise InvalidError(
                     f"tensor `{name}` in `{path}` has a shape that no tensor can have",
                     hint="write it again as it should be",
@@ -146,6 +146,11 @@ def load(path: Path, names: Collection[str] = ()) -> Loaded:
                     raise InvalidError(f"`{path}` is cut short")
                 digest.update(chunk)
     return Loaded(tensors, specs, metadata, digest.hexdigest())
+
+
+def possible(shape: Iterable[int]) -> bool:
+    """Tell whether a tensor can have a shape, be it with no values: torch counts all axes."""
+    return math.prod(max(size, 1) for size in shape) <= _MOST
 
 
 def _spoken(path: Path, stream: BufferedReader) -> str:

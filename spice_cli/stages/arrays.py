@@ -1,6 +1,5 @@
 """Arrays made elsewhere: `.npy` and `.safetensors` files, and embeddings in them."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +9,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from spice_cli.data.named import text
+from spice_cli.data.spelling import text
 from spice_cli.errors import InvalidError, MissingError
 from spice_cli.run.files import sha256
 from spice_cli.run.manifest import Data
+from spice_cli.run.tensors import possible
 
 UNREADABLE = (SafetensorError, ValueError, OSError, EOFError)
 """What the libraries raise on files that are damaged."""
 IMPOSSIBLE = (OverflowError, TypeError, RuntimeError, MemoryError)
 """What they raise on shapes that cannot be."""
-MOST = 2**59
-"""Values that a tensor has at most, were its empty axes not."""
 
 
 def read(file: Path) -> dict[str, Tensor]:
@@ -41,7 +39,7 @@ def read(file: Path) -> dict[str, Tensor]:
             return {"": torch.from_numpy(np.ascontiguousarray(array))}
         found = dict(load_file(file))
         for name, tensor in found.items():
-            if math.prod(max(size, 1) for size in tensor.shape) > MOST:
+            if not possible(tensor.shape):
                 raise ValueError(f"`{name}` has a shape that no tensor can have")
         return found
     except (*UNREADABLE, *IMPOSSIBLE) as error:

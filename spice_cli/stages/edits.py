@@ -47,8 +47,10 @@ def merged_away(edits: Sequence[Edit]) -> set[int]:
     """Return the clusters that merges took into others."""
     gone = set[int]()
     for edit in edits:
-        kept = edit.clusters[:1] if isinstance(edit, Merge) else edit.parts
-        gone = (gone | set(edit.clusters[1:] if isinstance(edit, Merge) else ())) - set(kept)
+        if isinstance(edit, Merge):
+            gone = gone.union(edit.clusters[1:]).difference(edit.clusters[:1])
+        else:
+            gone = gone.difference(edit.parts)
     return gone
 
 

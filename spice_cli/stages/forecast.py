@@ -1,6 +1,5 @@
 """What a run would do, stage by stage, and what it would take, before anything is trained."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from spice_cli.run.store import Run
+from spice_cli.stages.launched import launched
 from spice_cli.stages.lines import Line
 from spice_cli.stages.look import Look
 from spice_cli.stages.pending import DONE, pending
@@ -40,8 +40,8 @@ def forecast(
 
 def processes() -> tuple[int, int]:
     """Return how many processes compute together, and how many of them on this host."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    return world, int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    world = launched("WORLD_SIZE", 1)
+    return world, launched("LOCAL_WORLD_SIZE", world)
 
 
 def free_disk(path: Path) -> int:

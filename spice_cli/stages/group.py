@@ -6,7 +6,6 @@ rows, with their gradient, are gathered. So whatever a method makes of features 
 negatives, queues, prototypes, losses) is made of the whole batch, in every process alike.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +24,7 @@ from spice_cli.models.shared_batch_norm import share_batch_norm
 from spice_cli.ops.collective import alike, gathered, summed, told
 from spice_cli.ops.stretch import WHOLE, Stretch
 from spice_cli.stages.keepalive import keep_alive
+from spice_cli.stages.launched import launched
 from spice_cli.stages.share import Render, Share
 
 
@@ -114,7 +114,7 @@ class Group:
         """
         if self.world == 1 or chosen.type != "cuda":
             return chosen
-        if (there := torch.cuda.device_count()) < int(os.environ.get("LOCAL_WORLD_SIZE", 1)):
+        if (there := torch.cuda.device_count()) < launched("LOCAL_WORLD_SIZE", 1):
             raise UsageError(
                 f"more processes than GPUs, of which there are {there}",
                 hint=f"--devices {there}" if there > 1 else "leave `--devices` out",
@@ -152,4 +152,4 @@ def new_group(ranks: list[int] | None = None, **settings: Any) -> ProcessGroup |
 
 def local() -> int:
     """Return the place of this process among those of its host."""
-    return int(os.environ.get("LOCAL_RANK", 0))
+    return launched("LOCAL_RANK", 0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spice_cli.config.frozen import Frozen
 from spice_cli.config.pretrain import Pretrain
-from spice_cli.data.named import text
+from spice_cli.data.spelling import text
 from spice_cli.errors import InvalidError, UsageError
 from spice_cli.run.files import quoted, sha256
 from spice_cli.run.manifest import Stage

@@ -1,7 +1,6 @@
 """What the processes of a group tell one another by their launcher's store, beside computing."""
 
 import json
-import os
 import shlex
 import socket
 import sys
@@ -14,6 +13,7 @@ from torch._C._distributed_c10d import Store
 
 from spice_cli import __version__
 from spice_cli.errors import UsageError
+from spice_cli.stages.launched import launched
 
 JOINING = timedelta(minutes=5)
 """How long a process that has started waits for the others to start."""
@@ -52,7 +52,7 @@ def named(rank: int) -> str:
 
 def several_hosts() -> bool:
     """Whether the launcher started processes on more than one host."""
-    return int(os.environ.get("GROUP_WORLD_SIZE", "1")) > 1
+    return launched("GROUP_WORLD_SIZE", 1) > 1
 
 
 def leave(store: Store | None, reason: str) -> None:

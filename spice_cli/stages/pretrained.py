@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from spice_cli.data.named import text
+from spice_cli.data.spelling import text
 from spice_cli.errors import InvalidError
 from spice_cli.models.photos import missing
 from spice_cli.models.pretrained import Facts, Family, Pretrained

@@ -17,8 +17,9 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from spice_cli.data.mapped import Mapped, create
+from spice_cli.errors import FULL
 from spice_cli.ops.hardware import memory
-from spice_cli.run.files import FULL, naming
+from spice_cli.run.files import naming
 from spice_cli.run.tensors import MAPPED, bytes_of
 from spice_cli.stages.job import Job
 

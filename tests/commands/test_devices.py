@@ -90,4 +90,4 @@ def test_devices_share_the_cores_that_this_process_may_run_on(
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    assert devices._cores() == 6
+    assert devices.cores() == 6

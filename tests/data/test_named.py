@@ -1,7 +1,8 @@
 import os
 from pathlib import Path
 
-from spice_cli.data.named import named_images, text
+from spice_cli.data.named import named_images
+from spice_cli.data.spelling import text
 
 
 def test_directories_give_their_images_sorted_and_files_are_taken_as_they_are(

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from spice_cli.cores import cores
 from spice_cli.ops import hardware
-from spice_cli.ops.hardware import cores, free_memory, memory
+from spice_cli.ops.hardware import free_memory, memory
 
 
 def test_memory_is_the_machines_or_less(monkeypatch: pytest.MonkeyPatch) -> None:
