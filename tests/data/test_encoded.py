@@ -1,7 +1,7 @@
 import errno
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from spice_cli.config.data import DataSpec
 from spice_cli.data import decode, encoded
-from spice_cli.data.encoded import Item, decode_all
+from spice_cli.data.encoded import Decoded, Item, decode_all
 from spice_cli.errors import InvalidError, MissingError, UsageError
 
 SPEC = DataSpec(name="x")
@@ -37,29 +37,38 @@ def test_images_keep_their_order_over_chunks_and_threads(monkeypatch: pytest.Mon
     assert (out.train, out.bad, out.kept.tolist()) == (30, (), list(range(50)))
 
 
-def test_no_more_than_a_chunk_a_thread_is_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded, "cores", lambda: 2)
-    monkeypatch.setattr(encoded, "CHUNK", 4)
+def most_ahead(
+    monkeypatch: pytest.MonkeyPatch, found: list[Item], size: Callable[[bytes], int]
+) -> tuple[Decoded, int, int]:
+    """Decode images; return them, how much was decoded, and how much was taken ahead at most."""
     taken, decoded, ahead, lock = 0, 0, [0], threading.Lock()
     original = encoded.decode
 
     def counting(source: bytes, side: int) -> np.ndarray:
         nonlocal decoded
         with lock:
-            decoded += 1
+            decoded += size(source)
         return original(source, side)
 
-    def stream() -> object:
+    def stream() -> Iterator[Item]:
         nonlocal taken
-        for item in items(40):
-            taken += 1
+        for name, content in found:
+            assert isinstance(content, bytes)
+            taken += size(content)
             ahead.append(taken - decoded)
-            yield item
+            yield name, content
 
     monkeypatch.setattr(encoded, "decode", counting)
-    decode_all(stream, 40, 40, DataSpec(name="x", size=8), print)  # type: ignore[arg-type]
+    out = decode_all(stream, len(found), len(found), DataSpec(name="x", size=8), print)
+    return out, decoded, max(ahead)
+
+
+def test_no_more_than_a_chunk_a_thread_is_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoded, "cores", lambda: 2)
+    monkeypatch.setattr(encoded, "CHUNK", 4)
+    _, decoded, ahead = most_ahead(monkeypatch, items(40), lambda content: 1)
     assert decoded == 40
-    assert max(ahead) <= 8
+    assert ahead <= 8
 
 
 def test_bad_images_are_counted_and_the_first_five_named() -> None:
@@ -133,27 +142,10 @@ def test_a_file_that_the_system_does_not_give_is_no_image_to_go_on_without(
 
 def test_no_more_bytes_than_stated_are_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoded, "AHEAD", 10_000)
-    taken, decoded, ahead, lock = 0, 0, [0], threading.Lock()
-    original = encoded.decode
-
-    def counting(source: bytes, side: int) -> np.ndarray:
-        nonlocal decoded
-        with lock:
-            decoded += len(source)
-        return original(source, side)
-
-    def stream() -> Iterator[Item]:
-        nonlocal taken
-        for index in range(40):
-            content = png(index) + bytes(4_000)
-            taken += len(content)
-            ahead.append(taken - decoded)
-            yield f"i{index}", content
-
-    monkeypatch.setattr(encoded, "decode", counting)
-    out = decode_all(stream, 40, 40, DataSpec(name="x", size=8), print)
+    found: list[Item] = [(f"i{index}", png(index) + bytes(4_000)) for index in range(40)]
+    out, _, ahead = most_ahead(monkeypatch, found, len)
     assert out.images[:, 0, 0, 0].tolist() == list(range(40))
-    assert max(ahead) < 10_000 + 4_200
+    assert ahead < 10_000 + 4_200
 
 
 def test_no_images_are_said_to_be_none() -> None:
